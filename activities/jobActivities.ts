@@ -1,0 +1,61 @@
+/** What the job workflow calls for its billing: thin, idempotent by key, amounts as decimal strings. */
+import { type Closing, closeJob, type Rejection, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
+import type { Db } from '../db/client';
+import { formatCredits, parseCredits } from '../domain/credits';
+import { BillingError } from '../domain/errors';
+import type { Instant } from '../domain/instant';
+import type { JobEnd } from '../domain/rateCard';
+
+export interface JobActivities {
+  /** Reserves what the job is expected to cost or rejects it; the same answer ever after (R6, R11). */
+  reserve(input: { jobId: string; at: Instant }): Promise<{ reserved: string } | { rejected: Rejection }>;
+  /** Brings the reservation up to a target, never past the not-to-exceed amount. */
+  topUp(input: { jobId: string; ordinal: number; target: string; at: Instant }): Promise<{
+    reserved: string;
+    maxCredits: string;
+    refused: Rejection | null;
+  }>;
+  /** Records the submitter's consent to a higher not-to-exceed amount (R11). */
+  raiseCap(input: {
+    jobId: string;
+    requestId: string;
+    maxCredits: string;
+    actor: string;
+    at: Instant;
+  }): Promise<{ refused: Rejection | null }>;
+  /** Settles or releases, by how the job ended (R8, R10, R14). */
+  close(input: { jobId: string; end: JobEnd; message: string; at: Instant }): Promise<Closing>;
+}
+
+export function createJobActivities({ db }: { db: Db }): JobActivities {
+  return {
+    async reserve(input) {
+      const result = await reserveJob(db, input);
+      return 'rejected' in result ? result : { reserved: formatCredits(result.reserved) };
+    },
+    async topUp({ target, ...input }) {
+      const result = await topUpJob(db, { ...input, target: parseCredits(target) });
+      return {
+        reserved: formatCredits(result.reserved),
+        maxCredits: formatCredits(result.cap),
+        refused: 'refused' in result ? rejectionOf(result.refused) : null,
+      };
+    },
+    async raiseCap({ maxCredits, ...input }) {
+      try {
+        await raiseJobCap(db, { ...input, cap: parseCredits(maxCredits) });
+        return { refused: null };
+      } catch (error) {
+        if (!(error instanceof BillingError)) throw error;
+        return {
+          refused: { code: error.code, message: error.message, details: error.details as Rejection['details'] },
+        };
+      }
+    },
+    close: (input) => closeJob(db, input),
+  };
+}
+
+function rejectionOf({ code, message, details }: Rejection): Rejection {
+  return { code, message, details };
+}

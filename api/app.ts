@@ -1,0 +1,173 @@
+/** The Express app: one pipeline for every route. */
+import { createHash } from 'node:crypto';
+import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { Db } from '../db/client';
+import { claimKey, rememberAnswer } from '../db/idempotency';
+import type { ObjectStore } from '../db/objectStore';
+import { type Person, personOfKey } from '../db/people';
+import { BillingError } from '../domain/errors';
+import type { Instant } from '../domain/instant';
+import type { Service } from '../services/service';
+import { docsPage } from './docsPage';
+import { openApiDocument } from './openapi';
+import { invalidRequest, problemHandler, sendProblem } from './problems';
+import type { Reply, Route } from './route';
+import { allRoutes } from './routes';
+import type { Workflows } from './workflowsPort';
+
+export interface ApiDependencies {
+  readonly db: Db;
+  readonly store: ObjectStore;
+  readonly services: ReadonlyMap<string, Service>;
+  readonly workflows: Workflows;
+  readonly now: () => Instant;
+  readonly log: Logger;
+  readonly settings: ApiSettings;
+}
+
+export interface ApiSettings {
+  readonly inputBytesMax: number;
+  readonly heartbeatSeconds: number;
+  readonly parkedGraceSeconds: number;
+  /** Where people look at workflows; null when there is no such place. */
+  readonly temporalUiUrl: string | null;
+}
+
+const BODY_MAX = '256kb';
+const KEY_FORMAT = /^[\x21-\x7e]{1,255}$/;
+
+export function createApp(dependencies: ApiDependencies): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('query parser', 'simple');
+  const routes = allRoutes(dependencies);
+  const document = openApiDocument(routes);
+  app.get('/openapi.json', (_request, response) => {
+    response.json(document);
+  });
+  app.use('/docs', docsPage());
+  for (const one of routes) app[one.method](one.path, ...pipeline(dependencies, one));
+  for (const path of new Set(routes.map((one) => one.path))) {
+    app.all(path, (request, response) => {
+      const allowed = routes.filter((one) => one.path === path).map((one) => one.method.toUpperCase());
+      response.setHeader('Allow', allowed.join(', '));
+      sendProblem(request, response, new BillingError('method_not_allowed', `Use ${allowed.join(' or ')} here.`));
+    });
+  }
+  app.use((request, response) => {
+    sendProblem(request, response, new BillingError('not_found', 'There is nothing here; /docs lists what there is.'));
+  });
+  app.use(problemHandler(dependencies.log));
+  return app;
+}
+
+function pipeline(dependencies: ApiDependencies, one: Route): RequestHandler[] {
+  const answer = (request: Request, response: Response, next: NextFunction) => {
+    serve(dependencies, one, request, response).catch(next);
+  };
+  if (!one.body) return [answer];
+  return [requireJson, express.json({ limit: BODY_MAX, strict: true }), answer];
+}
+
+const requireJson: RequestHandler = (request, _response, next) => {
+  if (request.is('application/json')) return next();
+  next(new BillingError('unsupported_media_type', 'Send the body as application/json.'));
+};
+
+async function serve(dependencies: ApiDependencies, one: Route, request: Request, response: Response): Promise<void> {
+  const { db, now } = dependencies;
+  const at = now();
+  const person = one.roles === 'anyone' ? NOBODY : await authenticate(db, request, at);
+  if (Array.isArray(one.roles) && !one.roles.some((role) => person.roles.includes(role))) {
+    throw new BillingError('forbidden', `This needs one of the roles: ${one.roles.join(', ')}.`);
+  }
+  const asked = {
+    params: parse('path', one.params, request.params),
+    query: parse('query', one.query, request.query),
+    body: parse('body', one.body, request.body),
+    person,
+    at,
+    request,
+    response,
+  };
+  const claim = one.idempotent ? await claimRequest(dependencies, one, request, person, at) : null;
+  if (claim?.answer) {
+    response.setHeader('Idempotent-Replayed', 'true');
+    return send(response, claim.answer);
+  }
+  const reply = await one.handle({
+    ...asked,
+    resourceId: claim?.resourceId ?? '',
+    claimedAt: claim?.claimedAt ?? at,
+  } as Parameters<Route['handle']>[0]);
+  if (!reply) return;
+  if (claim && reply.settled !== false) {
+    await rememberAnswer(db, { userId: person.userId, key: claim.key, status: reply.status, body: reply.body });
+  }
+  send(response, reply);
+}
+
+const NOBODY: Person = {
+  keyId: '',
+  userId: '',
+  name: '',
+  email: '',
+  roles: [],
+  everything: false,
+  contractIds: [],
+  administers: [],
+};
+
+async function authenticate(db: Db, request: Request, at: Instant): Promise<Person> {
+  const key = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const person = key === undefined ? undefined : await personOfKey(db, key, at);
+  if (!person) {
+    throw new BillingError('unauthenticated', 'Send a valid API key in the header "Authorization: Bearer hf_…".');
+  }
+  return person;
+}
+
+function parse(where: string, schema: z.ZodType | undefined, value: unknown): unknown {
+  if (!schema) return undefined;
+  const parsed = schema.safeParse(value ?? {});
+  if (!parsed.success) throw invalidRequest(where, parsed.error);
+  return parsed.data;
+}
+
+async function claimRequest(dependencies: ApiDependencies, one: Route, request: Request, person: Person, at: Instant) {
+  const key = request.header('Idempotency-Key') ?? '';
+  if (!KEY_FORMAT.test(key)) {
+    throw new BillingError(
+      'idempotency_key_required',
+      'Send an Idempotency-Key header of 1 to 255 visible characters, a new one for each thing you want done.',
+    );
+  }
+  const requestHash = createHash('sha256')
+    .update(JSON.stringify([one.method, request.path, canonical(request.body)]))
+    .digest();
+  const claim = await claimKey(dependencies.db, { userId: person.userId, key, requestHash, at });
+  if (!claim) {
+    throw new BillingError(
+      'idempotency_key_reused',
+      'This Idempotency-Key was used with another request; use a new key for a new request.',
+    );
+  }
+  return { ...claim, key };
+}
+
+/** The same for two bodies that differ only in the order of their members. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.entries(value)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => [name, canonical(member)]);
+}
+
+function send(response: Response, { status, body, headers }: Reply): void {
+  if (headers) response.set(headers);
+  const type = status >= 400 ? 'application/problem+json' : 'application/json';
+  response.status(status).type(type).send(JSON.stringify(body));
+}

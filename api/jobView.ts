@@ -1,0 +1,54 @@
+/** A job as the API shows it. */
+import { describeDraws } from '../db/billing';
+import { findChargeOfJob } from '../db/charges';
+import type { Db } from '../db/client';
+import type { Job } from '../db/jobs';
+import { reservationsOf } from '../db/ledger';
+import { heldBy } from '../domain/batch';
+import { formatCredits } from '../domain/credits';
+import { jobWorkflowId } from '../domain/job';
+
+export async function jobView(db: Db, job: Job, temporalUiUrl: string | null) {
+  const [reservation] = await reservationsOf(db, [job.id]);
+  const draws = reservation?.draws ?? [];
+  const charge = job.state === 'settled' ? await findChargeOfJob(db, job.id) : undefined;
+  return {
+    id: job.id,
+    service: job.service,
+    state: job.state,
+    reason: job.reason,
+    message: job.message,
+    progress: formatCredits(BigInt(job.progress)),
+    userId: job.userId,
+    contractId: job.contractId,
+    input: { digest: job.inputDigest, name: job.inputName },
+    parameters: job.parameters,
+    dimensions: job.dimensions,
+    quoteId: job.quoteId,
+    rateCardVersion: job.rateCardVersion,
+    expected: formatCredits(job.expected),
+    maxCredits: formatCredits(job.maxCredits),
+    reserved: formatCredits(heldBy({ draws })),
+    draws: await describeDraws(db, draws),
+    charged: charge ? formatCredits(charge.charged) : null,
+    timeLimitSeconds: job.timeLimitSeconds,
+    comment: job.comment,
+    submittedAt: job.submittedAt,
+    endedAt: job.endedAt,
+    links: linksOf(job.id, temporalUiUrl, charge?.id),
+  };
+}
+
+export function linksOf(jobId: string, temporalUiUrl: string | null, chargeId?: string): Record<string, string> {
+  const self = `/v1/jobs/${jobId}`;
+  return {
+    self,
+    usage: `${self}/usage`,
+    events: `${self}/events`,
+    results: `${self}/results`,
+    ...(chargeId !== undefined && { charge: `/v1/charges/${chargeId}`, dossier: `/v1/charges/${chargeId}/dossier` }),
+    ...(temporalUiUrl !== null && {
+      workflow: `${temporalUiUrl}/namespaces/default/workflows/${encodeURIComponent(jobWorkflowId(jobId))}`,
+    }),
+  };
+}

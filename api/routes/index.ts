@@ -1,0 +1,24 @@
+import type { ApiDependencies } from '../app';
+import type { Route } from '../route';
+import { chargeRoutes } from './charges';
+import { healthRoutes } from './health';
+import { inputRoutes } from './inputs';
+import { jobRoutes } from './jobs';
+import { lotRoutes } from './lots';
+import { peopleRoutes } from './people';
+import { quoteRoutes } from './quotes';
+import { serviceRoutes } from './services';
+
+/** Every route there is, in the order in which the documentation lists them. */
+export function allRoutes(dependencies: ApiDependencies): Route[] {
+  return [
+    ...serviceRoutes(dependencies),
+    ...inputRoutes(dependencies),
+    ...quoteRoutes(dependencies),
+    ...jobRoutes(dependencies),
+    ...peopleRoutes(dependencies),
+    ...lotRoutes(dependencies),
+    ...chargeRoutes(dependencies),
+    ...healthRoutes(dependencies),
+  ];
+}

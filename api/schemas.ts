@@ -1,0 +1,364 @@
+/** The shapes of requests and answers: the one source of validation, types and OpenAPI. */
+import { z } from 'zod';
+import { ROLES } from '../db/people';
+import { parseCredits } from '../domain/credits';
+import { parseInstant } from '../domain/instant';
+import { JOB_STATES } from '../domain/job';
+import { LOT_KINDS, LOT_SOURCES } from '../domain/lots';
+import { JOB_ENDS } from '../domain/rateCard';
+
+/** Makes a string schema out of a function that reads strings and throws a sentence. */
+function readBy(read: (text: string) => unknown, schema: z.ZodString) {
+  return schema.superRefine((text, context) => {
+    try {
+      read(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    }
+  });
+}
+
+export const amount = readBy(parseCredits, z.string().max(40)).meta({
+  id: 'Amount',
+  description: 'Credits as a plain decimal string with at most six decimals, such as "12.345".',
+  examples: ['12.345'],
+});
+export const instant = readBy(parseInstant, z.string().max(40)).meta({
+  id: 'Instant',
+  description: 'An instant in RFC 3339.',
+  examples: ['2026-01-31T12:00:00Z'],
+});
+export const uuid = z.uuid('an id such as 01890a5d-ac96-774b-bcce-b302099a8057');
+export const digest = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/, 'a digest as POST /v1/inputs answers it: sha256: and 64 hex digits')
+  .meta({ id: 'Digest', description: 'The sha256 of a stored file.' });
+const text = (max: number) => z.string().max(max);
+const parameters = z.record(z.string(), z.unknown());
+const count = z.number().int().nonnegative();
+
+export const problem = z
+  .object({
+    type: z.string().describe('A stable URI of the kind of problem.'),
+    title: z.string(),
+    status: z.number().int(),
+    code: z.string().describe('The stable code of the kind of problem.'),
+    detail: z.string().describe('A sentence that says what to do.'),
+    instance: z.string().describe('The request that it is about.'),
+    retryable: z.boolean().describe('Whether the same request can succeed later.'),
+  })
+  .loose()
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details; further members depend on the code.' });
+
+export const remedy = z
+  .object({ action: z.string(), message: z.string(), amount: amount.optional() })
+  .meta({ id: 'Remedy', description: 'Something that would let the request succeed.' });
+
+export const insufficientCredits = problem
+  .extend({
+    required: amount,
+    available: amount,
+    shortfall: amount,
+    remedies: z.array(remedy),
+    jobId: uuid.optional(),
+    links: z.record(z.string(), z.string()).optional(),
+  })
+  .meta({ id: 'InsufficientCredits', description: 'A job was rejected for lack of credits.' });
+
+export const me = z
+  .object({
+    userId: uuid,
+    name: z.string(),
+    email: z.string(),
+    roles: z.array(z.enum(ROLES)),
+    contractIds: z.array(uuid),
+  })
+  .meta({ id: 'Me', description: 'The person of the API key.' });
+
+export const meter = z
+  .object({ name: z.string(), unit: z.string(), title: z.string(), rated: z.boolean() })
+  .meta({ id: 'Meter' });
+
+export const service = z
+  .object({
+    name: z.string(),
+    title: z.string(),
+    description: z.string(),
+    accepts: z.array(z.object({ extension: z.string(), mediaType: z.string(), title: z.string() })),
+    inputBytesMax: count,
+    meters: z.array(meter),
+    parameters: z.record(z.string(), z.unknown()).describe('JSON Schema of the parameters.'),
+    rates: z
+      .record(z.string(), z.unknown())
+      .nullable()
+      .describe('The rates of the card in force, if it sells the service.'),
+  })
+  .meta({ id: 'Service', description: 'Something that can be bought and run.' });
+
+export const rateCard = z
+  .object({
+    version: count,
+    title: z.string(),
+    effectiveAt: instant,
+    services: z.array(z.record(z.string(), z.unknown())),
+  })
+  .meta({ id: 'RateCard', description: 'One published, immutable version of the rates.' });
+
+export const input = z
+  .object({ digest, size: count, name: z.string(), mediaType: z.string() })
+  .meta({ id: 'Input', description: 'An uploaded file.' });
+
+export const quoteRequest = z
+  .strictObject({
+    service: text(60),
+    input: digest,
+    parameters: parameters.default({}),
+    contractId: uuid.nullable().default(null).describe('Null spends individual credits alone.'),
+  })
+  .meta({ id: 'QuoteRequest' });
+
+export const draw = z
+  .object({ lotId: uuid, kind: z.enum(LOT_KINDS), amount })
+  .meta({ id: 'Draw', description: 'A slice of one lot.' });
+
+const scenario = z.array(z.object({ meter: z.string(), quantity: z.string() }));
+
+export const quote = z
+  .object({
+    id: uuid,
+    service: z.string(),
+    input: digest,
+    parameters,
+    contractId: uuid.nullable(),
+    dimensions: z.record(z.string(), z.string()),
+    rateCardVersion: count,
+    low: amount,
+    expected: amount,
+    high: amount,
+    maxCredits: amount.describe('Not to exceed: what a job with this quote is charged at most.'),
+    reason: z.string().describe('Why the scenarios differ, or do not.'),
+    usage: z.object({ low: scenario, expected: scenario, high: scenario }),
+    payers: z
+      .object({ draws: z.array(draw), available: amount, shortfall: amount, remaining: amount })
+      .describe('Which lots would pay the expected amount now, and what would remain.'),
+    quotedAt: instant,
+    validUntil: instant,
+  })
+  .meta({ id: 'Quote', description: 'A rated forecast of a job with frozen rates. It reserves nothing.' });
+
+const jobOptions = {
+  timeLimitSeconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(604_800)
+    .default(3_600)
+    .describe('Running time, parked time not counted.'),
+  comment: text(500).default(''),
+};
+
+export const jobRequest = z
+  .union(
+    [
+      z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' }),
+      z
+        .strictObject({
+          service: text(60),
+          input: digest,
+          parameters: parameters.default({}),
+          contractId: uuid.nullable().default(null),
+          maxCredits: amount.describe('Not to exceed.'),
+          expected: amount.optional().describe('What to reserve at first; by default what the input is estimated at.'),
+          ...jobOptions,
+        })
+        .meta({ id: 'UnquotedJobRequest' }),
+    ],
+    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds and comment fit both',
+  )
+  .meta({ id: 'JobRequest' });
+
+export const job = z
+  .object({
+    id: uuid,
+    service: z.string(),
+    state: z.enum(JOB_STATES),
+    reason: z.string().nullable().describe('A stable code for why the job is in its state.'),
+    message: z.string().nullable(),
+    progress: z.string().describe('Work done, from "0" to "1".'),
+    userId: uuid,
+    contractId: uuid.nullable(),
+    input: z.object({ digest, name: z.string() }),
+    parameters,
+    dimensions: z.record(z.string(), z.string()),
+    quoteId: uuid.nullable(),
+    rateCardVersion: count,
+    expected: amount,
+    maxCredits: amount,
+    reserved: amount.describe('What is set aside now; zero once the job ended.'),
+    draws: z.array(draw).describe('The lots that the reservation holds now.'),
+    charged: amount.nullable().describe('Null until the job is settled.'),
+    timeLimitSeconds: count,
+    comment: z.string(),
+    submittedAt: instant,
+    endedAt: instant.nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Job' });
+
+export const attempt = z
+  .object({
+    number: count,
+    runner: z.string(),
+    worker: z.string(),
+    startedAt: instant,
+    endedAt: instant.nullable(),
+    outcome: z.string().nullable(),
+    message: z.string().nullable(),
+  })
+  .meta({ id: 'Attempt', description: 'One execution of a job.' });
+
+export const usage = z
+  .object({
+    jobId: uuid,
+    attempts: z.array(attempt),
+    usage: z.array(
+      z.object({
+        attempt: count,
+        charged: z.boolean().describe('False for attempts that the platform lost.'),
+        meter: z.string(),
+        unit: z.string(),
+        quantity: z.string(),
+        rated: z.boolean(),
+      }),
+    ),
+  })
+  .meta({ id: 'JobUsage', description: 'What a job used, per attempt and meter.' });
+
+export const result = z
+  .object({ name: z.string(), digest, size: count, mediaType: z.string(), url: z.string() })
+  .meta({ id: 'Result' });
+
+export const raiseCapRequest = z.strictObject({ maxCredits: amount }).meta({ id: 'RaiseCapRequest' });
+
+export const contract = z
+  .object({
+    id: uuid,
+    customerId: uuid,
+    customer: z.string(),
+    name: z.string(),
+    startsAt: instant,
+    endsAt: instant,
+    timeZone: z.string(),
+  })
+  .meta({ id: 'Contract' });
+
+export const user = z.object({ id: uuid, name: z.string(), email: z.string() }).meta({ id: 'User' });
+
+export const lot = z
+  .object({
+    id: uuid,
+    kind: z.enum(LOT_KINDS),
+    source: z.enum(LOT_SOURCES),
+    reference: z.string().nullable(),
+    granted: amount,
+    available: amount,
+    reserved: amount,
+    consumed: amount,
+    expired: amount,
+    withdrawn: amount,
+    purchasedAt: instant.nullable(),
+    effectiveAt: instant,
+    expiresAt: instant.nullable(),
+    withdrawnAt: instant.nullable(),
+    spendable: z.boolean().describe('Whether a job can draw on it now.'),
+  })
+  .meta({ id: 'Lot', description: 'An amount of credits with one origin, owner, kind and life.' });
+
+export const contractLotRequest = z
+  .discriminatedUnion('kind', [
+    z
+      .strictObject({
+        kind: z.literal('shared'),
+        amount,
+        purchasedAt: instant
+          .optional()
+          .describe('Now by default. The lot expires 12 months later or with its contract.'),
+        reference: text(200).optional().describe('Order number or the like.'),
+        reason: text(500),
+      })
+      .meta({ id: 'SharedLotRequest' }),
+    z
+      .strictObject({ kind: z.literal('courtesy'), amount, expiresAt: instant, reason: text(500) })
+      .meta({ id: 'CourtesyLotRequest' }),
+  ])
+  .meta({ id: 'ContractLotRequest' });
+
+export const userLotRequest = z
+  .strictObject({ amount, reference: text(200).optional(), reason: text(500) })
+  .meta({ id: 'UserLotRequest', description: 'An individual lot: it never expires and nobody else can spend it.' });
+
+export const balance = z
+  .object({
+    at: instant,
+    available: amount.describe('What can be spent now.'),
+    reserved: amount,
+    consumed: amount,
+    expired: amount,
+    withdrawn: amount,
+    byKind: z.array(z.object({ kind: z.enum(LOT_KINDS), available: amount })),
+  })
+  .meta({ id: 'Balance' });
+
+export const charge = z
+  .object({
+    id: uuid,
+    jobId: uuid,
+    service: z.string(),
+    userId: uuid,
+    contractId: uuid.nullable(),
+    rateCardVersion: count,
+    end: z.enum(JOB_ENDS),
+    lines: z.array(z.record(z.string(), z.string())),
+    exact: z.string().describe('The exact sum of the lines before rounding.'),
+    rounding: z.string(),
+    rated: amount,
+    charged: amount,
+    absorbed: amount.describe('What the provider bears.'),
+    maxCredits: amount,
+    draws: z.array(draw),
+    returned: z.array(draw.extend({ to: z.string() })),
+    bookedAt: instant,
+    recordedAt: instant,
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Charge', description: 'The immutable record of what a job cost and who paid.' });
+
+export const dossier = z
+  .object({ format: z.literal('holdfast-dossier/1') })
+  .loose()
+  .meta({ id: 'Dossier', description: 'Everything needed to recompute one charge offline.' });
+
+export const jobEvent = z
+  .object({
+    kind: z.string(),
+    message: z.string(),
+    data: z.record(z.string(), z.unknown()),
+    at: instant,
+  })
+  .meta({ id: 'JobEvent', description: 'Something that happened to a job.' });
+
+export const health = z.object({ ready: z.boolean(), parts: z.record(z.string(), z.string()) }).meta({ id: 'Health' });
+
+/** A page of a list; `nextCursor` is null on the last one. */
+export function pageOf<Item extends z.ZodType>(item: Item, id: string) {
+  return z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
+}
+
+export const pageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: uuid.optional().describe('The nextCursor of the page before.'),
+});
+
+export const jobsQuery = pageQuery.extend({ state: z.enum(JOB_STATES).optional() });
+export const idParams = z.strictObject({ id: uuid });
+export const noParams = z.strictObject({});

@@ -1,0 +1,196 @@
+/** Submitting a job: write it down, start its workflow, answer with the reservation. */
+import type { z } from 'zod';
+import { findInput } from '../db/inputs';
+import { findJob, getJob, insertJob, type Job, type NewJob } from '../db/jobs';
+import { listLots } from '../db/lots';
+import { findVisibleContract, type Person } from '../db/people';
+import { findQuote } from '../db/quotes';
+import { ratesOf } from '../db/rateCards';
+import { formatCredits, minCredits, parseCredits, sumOf } from '../domain/credits';
+import { BillingError, type RefusalCode } from '../domain/errors';
+import type { Instant } from '../domain/instant';
+import { amountToReserve } from '../domain/quote';
+import type { Rejection, ReservationOutcome } from '../workflows/messages';
+import type { ApiDependencies } from './app';
+import { priceRequest } from './estimate';
+import { jobView, linksOf } from './jobView';
+import { notFound, problemOf } from './problems';
+import type { Reply } from './route';
+import type { jobRequest } from './schemas';
+import type { JobStart } from './workflowsPort';
+
+type JobRequest = z.output<typeof jobRequest>;
+
+export interface Submission {
+  readonly person: Person;
+  readonly body: JobRequest;
+  readonly resourceId: string;
+  readonly claimedAt: Instant;
+}
+
+/**
+ * Answers 201 with the reserved job, 402 (or another refusal) when it was rejected, 202 when no worker answered in time.
+ * A repeat works on the same job.
+ */
+export async function submitJob(dependencies: ApiDependencies, submission: Submission): Promise<Reply> {
+  const { db, settings, workflows } = dependencies;
+  const job = (await findJob(db, submission.resourceId)) ?? (await writeJob(dependencies, submission));
+  const outcome = await workflows.startJob(await startOf(dependencies, job, submission.person));
+  const headers = { Location: `/v1/jobs/${job.id}` };
+  if (outcome?.status === 'rejected') return rejection(dependencies, job, outcome.rejection);
+  const body = await jobView(db, await getJob(db, job.id), settings.temporalUiUrl);
+  if (!outcome) return { status: 202, body, headers: { ...headers, 'Retry-After': '2' }, settled: false };
+  return { status: 201, body: { ...body, ...asReserved(outcome, job) }, headers };
+}
+
+/** The job as it was when it was reserved, so that every repeat says the same however far it has come since. */
+function asReserved({ reserved }: Extract<ReservationOutcome, { status: 'reserved' }>, job: Job) {
+  return { reserved, expected: formatCredits(job.expected) };
+}
+
+async function writeJob(dependencies: ApiDependencies, submission: Submission): Promise<Job> {
+  const { db } = dependencies;
+  const { body, person, resourceId, claimedAt } = submission;
+  const terms =
+    'quoteId' in body
+      ? await quotedTerms(dependencies, submission, body.quoteId)
+      : await ownTerms(dependencies, submission, body);
+  await insertJob(db, {
+    id: resourceId,
+    userId: person.userId,
+    timeLimitSeconds: body.timeLimitSeconds,
+    comment: body.comment,
+    submittedAt: claimedAt,
+    ...terms,
+  });
+  return getJob(db, resourceId);
+}
+
+type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'submittedAt'>;
+
+async function quotedTerms(
+  { db }: ApiDependencies,
+  { person, claimedAt }: Submission,
+  quoteId: string,
+): Promise<Terms> {
+  const quote = await findQuote(db, person.userId, quoteId);
+  if (!quote) throw notFound('quote');
+  if (quote.validUntil <= claimedAt) {
+    throw new BillingError('quote_expired', `The quote was valid until ${quote.validUntil}; ask for a new one.`);
+  }
+  if (quote.contractId !== null && !person.contractIds.includes(quote.contractId)) throw notFound('contract');
+  const input = await findInput(db, person.userId, quote.inputDigest);
+  if (!input) throw notFound('input');
+  const rates = await ratesOf(db, quote.rateCardVersion, quote.service);
+  return {
+    contractId: quote.contractId,
+    service: quote.service,
+    inputDigest: quote.inputDigest,
+    inputName: input.name,
+    parameters: quote.parameters,
+    dimensions: quote.dimensions,
+    quoteId: quote.id,
+    rateCardVersion: quote.rateCardVersion,
+    expected: amountToReserve(rates, quote),
+    maxCredits: quote.maxCredits,
+  };
+}
+
+async function ownTerms(
+  dependencies: ApiDependencies,
+  { person, claimedAt }: Submission,
+  body: Extract<JobRequest, { maxCredits: string }>,
+): Promise<Terms> {
+  const maxCredits = parseCredits(body.maxCredits);
+  const own = body.expected === undefined ? undefined : parseCredits(body.expected);
+  if (own !== undefined && own > maxCredits) {
+    throw new BillingError(
+      'invalid_request',
+      `body.expected: ${body.expected} credits are above the not-to-exceed amount of ${body.maxCredits}; raise maxCredits or lower expected`,
+    );
+  }
+  const priced = await priceRequest(dependencies, person, body, claimedAt);
+  return {
+    contractId: body.contractId,
+    service: priced.service,
+    inputDigest: priced.input.digest,
+    inputName: priced.input.name,
+    parameters: priced.parameters,
+    dimensions: priced.dimensions,
+    quoteId: null,
+    rateCardVersion: priced.rateCardVersion,
+    expected: own ?? minCredits(amountToReserve(priced.rates, priced.forecast), maxCredits),
+    maxCredits,
+  };
+}
+
+async function startOf({ db, services, settings }: ApiDependencies, job: Job, person: Person): Promise<JobStart> {
+  const contract = job.contractId === null ? undefined : await findVisibleContract(db, person, job.contractId);
+  const title = services.get(job.service)?.title ?? job.service;
+  const expected = formatCredits(job.expected);
+  const maxCredits = formatCredits(job.maxCredits);
+  return {
+    customerId: contract?.customerId ?? null,
+    staticSummary: `${title} of ${job.inputName} for ${person.name}`.slice(0, 180),
+    staticDetails: [
+      `**${title}** of \`${job.inputName}\`, submitted by ${person.name}${contract ? ` on ${contract.name} (${contract.customer})` : ''}.`,
+      '',
+      `- expected ${expected} credits, not to exceed ${maxCredits}`,
+      `- rate card ${job.rateCardVersion}, ${job.quoteId === null ? 'no quote' : `quote \`${job.quoteId}\``}`,
+      `- input \`${job.inputDigest}\``,
+      ...(job.comment === '' ? [] : ['', `> ${job.comment.replaceAll('\n', '\n> ')}`]),
+    ].join('\n'),
+    input: {
+      jobId: job.id,
+      userId: job.userId,
+      contractId: job.contractId,
+      service: job.service,
+      expected,
+      maxCredits,
+      timeLimitSeconds: job.timeLimitSeconds,
+      heartbeatSeconds: settings.heartbeatSeconds,
+      parkedGraceSeconds: settings.parkedGraceSeconds,
+    },
+  };
+}
+
+async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {
+  const remedies = refused.code === 'insufficient_credits' ? await remediesFor(db, job, refused) : undefined;
+  const error = new BillingError(refused.code as RefusalCode, refused.message, {
+    ...refused.details,
+    ...(remedies && { remedies }),
+    jobId: job.id,
+    links: linksOf(job.id, settings.temporalUiUrl),
+  });
+  const body = problemOf(error, '/v1/jobs');
+  return { status: body.status, body };
+}
+
+/** What would let the job run: more credits, credits that other jobs still hold, or a smaller job. */
+async function remediesFor(db: ApiDependencies['db'], job: Job, { details }: Rejection) {
+  const pools = job.contractId === null ? [job.userId] : [job.userId, job.contractId];
+  const lots = (await Promise.all(pools.map((pool) => listLots(db, pool)))).flat();
+  const reserved = sumOf(lots, (lot) => lot.reserved);
+  const where = job.contractId === null ? 'your individual credits' : `contract ${job.contractId}`;
+  return [
+    {
+      action: 'add_credits',
+      message: `Have at least ${details.shortfall} credits added to ${where}, then submit again with a new Idempotency-Key.`,
+      amount: details.shortfall,
+    },
+    ...(reserved > 0n
+      ? [
+          {
+            action: 'wait',
+            message: `Running jobs hold ${formatCredits(reserved)} credits; what they do not use is released when they end.`,
+            amount: formatCredits(reserved),
+          },
+        ]
+      : []),
+    {
+      action: 'ask_for_less',
+      message: `Ask for a smaller or cheaper job: ${details.available} credits can be spent now.`,
+      amount: details.available,
+    },
+  ];
+}

@@ -1,0 +1,137 @@
+/** The API's Temporal client. */
+import {
+  type Client,
+  isGrpcServiceError,
+  WithStartWorkflowOperation,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+import { temporal } from '@temporalio/proto';
+import { BillingError } from '../domain/errors';
+import { jobWorkflowId } from '../domain/job';
+import type { job } from '../workflows/job';
+import {
+  creditsArrivedSignal,
+  EMBEDDED_TASK_QUEUE,
+  JOBS_TASK_QUEUE,
+  raiseCapUpdate,
+  reservationUpdate,
+} from '../workflows/messages';
+import { BILLING_STATE, CONTRACT_ID, CUSTOMER_ID, SERVICE, USER_ID } from '../workflows/searchAttributes';
+import type { JobStart, Workflows } from './workflowsPort';
+
+/** How long a submitter waits for the reservation before being told to look again. */
+const ANSWER_WITHIN_MS = 3_000;
+
+export function temporalWorkflows(client: Client): Workflows {
+  const handleOf = (jobId: string) => client.workflow.getHandle(jobWorkflowId(jobId));
+  const within = <T>(work: () => Promise<T>) => client.withDeadline(Date.now() + ANSWER_WITHIN_MS, work);
+
+  return {
+    async startJob(start) {
+      try {
+        return await within(() =>
+          client.workflow.executeUpdateWithStart(reservationUpdate, {
+            startWorkflowOperation: startOperation(start),
+            updateId: 'reserve',
+          }),
+        );
+      } catch (error) {
+        if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
+        throw refusalOf(error);
+      }
+    },
+    async raiseCap(jobId, request) {
+      try {
+        return await within(() =>
+          handleOf(jobId).executeUpdate(raiseCapUpdate, { args: [request], updateId: request.requestId }),
+        );
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
+    async cancelJob(jobId) {
+      try {
+        await within(() => handleOf(jobId).cancel());
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
+    async creditsArrived(jobId) {
+      try {
+        await within(() => handleOf(jobId).signal(creditsArrivedSignal));
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError)) throw refusalOf(error);
+      }
+    },
+    async notReady() {
+      const missing: Record<string, string> = {};
+      const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = temporal.api.enums.v1.TaskQueueType;
+      const parts = [
+        { part: 'jobs worker', name: JOBS_TASK_QUEUE, taskQueueType: TASK_QUEUE_TYPE_WORKFLOW },
+        { part: 'compute worker', name: EMBEDDED_TASK_QUEUE, taskQueueType: TASK_QUEUE_TYPE_ACTIVITY },
+      ];
+      try {
+        for (const { part, name, taskQueueType } of parts) {
+          const { pollers } = await within(() =>
+            client.workflowService.describeTaskQueue({
+              namespace: client.options.namespace,
+              taskQueue: { name },
+              taskQueueType,
+            }),
+          );
+          if (!pollers?.length) missing[part] = 'no worker polls its task queue';
+        }
+      } catch (error) {
+        missing.temporal = error instanceof Error ? error.message : String(error);
+      }
+      return missing;
+    },
+  };
+}
+
+function startOperation({ input, customerId, staticSummary, staticDetails }: JobStart) {
+  return new WithStartWorkflowOperation<typeof job>('job', {
+    workflowId: jobWorkflowId(input.jobId),
+    taskQueue: JOBS_TASK_QUEUE,
+    args: [input],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    staticSummary,
+    staticDetails,
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: BILLING_STATE, value: 'reserving' },
+      { key: SERVICE, value: input.service },
+      { key: USER_ID, value: input.userId },
+      ...(input.contractId === null ? [] : [{ key: CONTRACT_ID, value: input.contractId }]),
+      ...(customerId === null ? [] : [{ key: CUSTOMER_ID, value: customerId }]),
+    ]),
+  });
+}
+
+function refusalOf(error: unknown): unknown {
+  if (error instanceof WorkflowNotFoundError || error instanceof WorkflowFailedError) {
+    return new BillingError(
+      'job_already_ended',
+      'The job’s workflow has ended; nothing can be changed.',
+      {},
+      { cause: error },
+    );
+  }
+  // The workflow's validator refused, in a sentence.
+  if (error instanceof WorkflowUpdateFailedError) {
+    return new BillingError('job_already_ended', error.cause?.message ?? error.message, {}, { cause: error });
+  }
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcServiceError(error)) {
+    return new BillingError(
+      'unavailable',
+      'Temporal or its workers did not answer in time; send the same request again in a moment.',
+      {},
+      { cause: error },
+    );
+  }
+  return error;
+}

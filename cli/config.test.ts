@@ -1,0 +1,75 @@
+import { ConfigError, environmentOf, readConfig } from './config';
+
+const refusal = (env: Record<string, string>): string => {
+  try {
+    readConfig(env, '/srv');
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message;
+  }
+  throw new Error(`nothing was refused in ${JSON.stringify(env)}`);
+};
+
+test('an empty environment gives the embedded defaults', () => {
+  expect(readConfig({}, '/srv')).toEqual({
+    databaseUrl: undefined,
+    temporalAddress: undefined,
+    temporalNamespace: 'default',
+    temporalUiUrl: undefined,
+    port: 8080,
+    portIsExplicit: false,
+    host: '127.0.0.1',
+    home: '/srv/.holdfast',
+    objects: '/srv/.holdfast/objects',
+    inputBytesMax: 268_435_456,
+    heartbeatSeconds: 10,
+    parkedGraceSeconds: 86_400,
+    logLevel: 'info',
+  });
+});
+
+test('a set port is a wish, an empty variable is none', () => {
+  expect(readConfig({ PORT: '8080' }, '/srv').portIsExplicit).toBe(true);
+  expect(readConfig({ PORT: '', DATABASE_URL: '' }, '/srv')).toMatchObject({ port: 8080, portIsExplicit: false });
+});
+
+test.each([
+  ['PORT', '1e3'],
+  ['PORT', '0'],
+  ['PORT', '65536'],
+  ['PORT', ' 80'],
+  ['PORT', '-1'],
+  ['DATABASE_URL', 'mysql://localhost/x'],
+  ['DATABASE_URL', 'localhost'],
+  ['TEMPORAL_ADDRESS', 'localhost'],
+  ['TEMPORAL_ADDRESS', 'http://localhost:7233'],
+  ['TEMPORAL_ADDRESS', 'localhost:99999'],
+  ['TEMPORAL_NAMESPACE', 'a b'],
+  ['TEMPORAL_UI_URL', 'ftp://host/'],
+  ['HOLDFAST_HOST', 'a/b'],
+  ['HOLDFAST_INPUT_BYTES_MAX', '0'],
+  ['HOLDFAST_INPUT_BYTES_MAX', '9007199254740993'],
+  ['HOLDFAST_HEARTBEAT_SECONDS', '0.5'],
+  ['HOLDFAST_PARKED_GRACE_SECONDS', 'a day'],
+  ['HOLDFAST_LOG_LEVEL', 'loud'],
+])('%s=%j is refused with one sentence that names the variable', (name, value) => {
+  const message = refusal({ [name]: value });
+  expect(message).toMatch(new RegExp(`^${name} must be .+\\.$`));
+  expect(message).not.toContain('\n');
+});
+
+test('every wrong variable is named at once', () => {
+  expect(refusal({ PORT: 'x', HOLDFAST_LOG_LEVEL: 'y' }).split('\n')).toHaveLength(2);
+});
+
+test('a refused database address is not repeated, since it holds a password', () => {
+  expect(refusal({ DATABASE_URL: 'http://user:secret@host/' })).not.toContain('secret');
+});
+
+test('a child process reads the same configuration from the variables of its parent', () => {
+  const config = readConfig(
+    { PORT: '9000', HOLDFAST_HOME: 'h', DATABASE_URL: 'postgres://u:p@h/d', TEMPORAL_ADDRESS: '[::1]:7233' },
+    '/srv',
+  );
+  expect(readConfig(environmentOf(config), '/elsewhere')).toEqual(config);
+});

@@ -1,0 +1,154 @@
+/**
+ * The configuration: read from the environment once, at the start of a process, and passed on as a value. A wrong value
+ * stops the process with a sentence that names the variable; nothing is silently replaced by a default.
+ */
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+export interface Config {
+  /** Somebody's Postgres; undefined means the embedded one. */
+  readonly databaseUrl: string | undefined;
+  /** Somebody's Temporal as `host:port`; undefined means the embedded one. */
+  readonly temporalAddress: string | undefined;
+  readonly temporalNamespace: string;
+  /** Where people look at workflows; undefined when nobody said and the embedded one does not run. */
+  readonly temporalUiUrl: string | undefined;
+  readonly port: number;
+  /** Whether somebody asked for exactly this port; the default may be exchanged for a free one, a wish may not. */
+  readonly portIsExplicit: boolean;
+  readonly host: string;
+  /** Absolute path of the folder that keeps everything of this installation. */
+  readonly home: string;
+  /** Absolute path of the content-addressed store. */
+  readonly objects: string;
+  readonly inputBytesMax: number;
+  readonly heartbeatSeconds: number;
+  readonly parkedGraceSeconds: number;
+  readonly logLevel: LogLevel;
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Expected refusal of a configuration; the message is for people and names every wrong variable. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads the configuration. An empty variable counts as absent, as in compose files and shells.
+ *
+ * @throws ConfigError with one sentence for each wrong variable.
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirectory = process.cwd()): Config {
+  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = environment.safeParse(present);
+  if (!parsed.success) {
+    const sentences = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      // A database address carries a password, and refusals end in logs.
+      const given = name === 'DATABASE_URL' ? '' : `, not ${JSON.stringify(present[name])}`;
+      return `${name} must be ${issue.message}${given}.`;
+    });
+    throw new ConfigError(sentences.join('\n'));
+  }
+  const settings = parsed.data;
+  const home = resolve(workingDirectory, settings.HOLDFAST_HOME);
+  return {
+    databaseUrl: settings.DATABASE_URL,
+    temporalAddress: settings.TEMPORAL_ADDRESS,
+    temporalNamespace: settings.TEMPORAL_NAMESPACE,
+    temporalUiUrl: settings.TEMPORAL_UI_URL,
+    port: settings.PORT ?? DEFAULT_PORT,
+    portIsExplicit: settings.PORT !== undefined,
+    host: settings.HOLDFAST_HOST,
+    home,
+    objects: settings.HOLDFAST_OBJECTS
+      ? resolve(workingDirectory, settings.HOLDFAST_OBJECTS)
+      : resolve(home, 'objects'),
+    inputBytesMax: settings.HOLDFAST_INPUT_BYTES_MAX,
+    heartbeatSeconds: settings.HOLDFAST_HEARTBEAT_SECONDS,
+    parkedGraceSeconds: settings.HOLDFAST_PARKED_GRACE_SECONDS,
+    logLevel: settings.HOLDFAST_LOG_LEVEL,
+  };
+}
+
+/**
+ * The variables that make a child process read this same configuration. Absent values are not written, so that a child
+ * started beside embedded servers still sees what the launcher adds.
+ */
+export function environmentOf(config: Config): Record<string, string> {
+  const variables: Record<string, string | undefined> = {
+    DATABASE_URL: config.databaseUrl,
+    TEMPORAL_ADDRESS: config.temporalAddress,
+    TEMPORAL_NAMESPACE: config.temporalNamespace,
+    TEMPORAL_UI_URL: config.temporalUiUrl,
+    PORT: String(config.port),
+    HOLDFAST_HOST: config.host,
+    HOLDFAST_HOME: config.home,
+    HOLDFAST_OBJECTS: config.objects,
+    HOLDFAST_INPUT_BYTES_MAX: String(config.inputBytesMax),
+    HOLDFAST_HEARTBEAT_SECONDS: String(config.heartbeatSeconds),
+    HOLDFAST_PARKED_GRACE_SECONDS: String(config.parkedGraceSeconds),
+    HOLDFAST_LOG_LEVEL: config.logLevel,
+  };
+  return Object.fromEntries(
+    Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+const DEFAULT_PORT = 8080;
+const MEBIBYTE = 1024 * 1024;
+/** Ten years: longer waits are a mistake in the seconds. */
+const SECONDS_MAX = 10 * 366 * 86_400;
+
+const environment = z.object({
+  DATABASE_URL: z
+    .string()
+    .refine(isPostgresUrl, 'a PostgreSQL address such as postgres://user:password@host:5432/database')
+    .optional(),
+  TEMPORAL_ADDRESS: z.string().refine(isHostAndPort, 'a host and a port such as 127.0.0.1:7233').optional(),
+  TEMPORAL_NAMESPACE: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, 'a namespace name of letters, digits, dots, dashes and underscores')
+    .default('default'),
+  TEMPORAL_UI_URL: z.string().refine(isWebUrl, 'an http or https address').optional(),
+  PORT: integer({ min: 1, max: 65_535, what: 'a port' }).optional(),
+  HOLDFAST_HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:-]+$/, 'a host name or an IP address')
+    .default('127.0.0.1'),
+  HOLDFAST_HOME: z.string().default('.holdfast'),
+  HOLDFAST_OBJECTS: z.string().optional(),
+  HOLDFAST_INPUT_BYTES_MAX: integer({ min: 1, max: Number.MAX_SAFE_INTEGER, what: 'a number of bytes' }).default(
+    256 * MEBIBYTE,
+  ),
+  HOLDFAST_HEARTBEAT_SECONDS: integer({ min: 1, max: 3600, what: 'a number of seconds' }).default(10),
+  HOLDFAST_PARKED_GRACE_SECONDS: integer({ min: 0, max: SECONDS_MAX, what: 'a number of seconds' }).default(86_400),
+  HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+});
+
+/** A whole number written in plain digits: no sign, no exponent, no spaces, so that `1e3` and ` 10` are refused. */
+function integer({ min, max, what }: { min: number; max: number; what: string }) {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  return z
+    .string()
+    .refine(
+      (text) => /^\d{1,16}$/.test(text) && Number(text) >= min && Number(text) <= max,
+      `${what} ${range} in plain digits`,
+    )
+    .transform(Number);
+}
+
+function isPostgresUrl(text: string): boolean {
+  return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+}
+
+function isWebUrl(text: string): boolean {
+  return URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol);
+}
+
+function isHostAndPort(text: string): boolean {
+  const match = /^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
+  return match !== null && Number(match[2]) >= 1 && Number(match[2]) <= 65_535;
+}

@@ -1,0 +1,199 @@
+/** The processes of the product, each a plain wiring of parts: API, jobs worker, compute worker. */
+import { createServer } from 'node:http';
+import { availableParallelism, hostname } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection, ScheduleAlreadyRunning, WorkflowNotFoundError } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import pino, { type Logger } from 'pino';
+import { createJobActivities } from '../activities/jobActivities';
+import { createReconcileActivities } from '../activities/reconcile';
+import { createRunActivities } from '../activities/run';
+import { createSlots } from '../activities/slots';
+import { createApp } from '../api/app';
+import { temporalWorkflows } from '../api/temporal';
+import { connect } from '../db/client';
+import { openFolderStore } from '../db/objectStore';
+import { packageRoot } from '../dev/root';
+import { type Instant, instantOfMilliseconds } from '../domain/instant';
+import { jobWorkflowId } from '../domain/job';
+import { createEmbeddedRunner } from '../runners/embedded';
+import { SERVICES } from '../services';
+import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE, RECONCILE_SCHEDULE_ID, runReportedSignal } from '../workflows/messages';
+import type { reconcile } from '../workflows/reconcile';
+import { type Config, ConfigError } from './config';
+
+const RECONCILE_EVERY = '5 minutes';
+const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
+/** Parked runs wait without a slot, so many more runs are held than engines run. */
+const RUNS_HELD_MAX = 200;
+const SHUTDOWN_GRACE = '15s';
+
+/** Serves the API until a signal comes. */
+export async function serveApi(config: Config): Promise<void> {
+  const log = logger(config, 'api');
+  const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast api' });
+  // Lazy: the API starts and answers 503 while Temporal is away.
+  const connection = Connection.lazy({ address: temporalAddress(config) });
+  const app = createApp({
+    db,
+    store: await openFolderStore(config.objects),
+    services: SERVICES,
+    workflows: temporalWorkflows(new Client({ connection, namespace: config.temporalNamespace })),
+    now,
+    log,
+    settings: {
+      inputBytesMax: config.inputBytesMax,
+      heartbeatSeconds: config.heartbeatSeconds,
+      parkedGraceSeconds: config.parkedGraceSeconds,
+      temporalUiUrl: config.temporalUiUrl ?? null,
+    },
+  });
+  const server = createServer(app);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.port, config.host, resolve);
+  });
+  log.info({ port: config.port }, 'the API answers');
+  await signalled();
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  setTimeout(() => server.closeAllConnections(), 3_000).unref();
+  await closed;
+  await connection.close();
+  await db.destroy();
+}
+
+/** Runs workflows and their billing activities until a signal comes. */
+export async function serveJobs(config: Config): Promise<void> {
+  const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast jobs' });
+  const connection = await NativeConnection.connect({ address: temporalAddress(config) });
+  const client = await temporalClient(config);
+  await ensureReconcileSchedule(client);
+  const worker = await Worker.create({
+    connection,
+    namespace: config.temporalNamespace,
+    taskQueue: JOBS_TASK_QUEUE,
+    workflowBundle: { codePath: workflowBundlePath() },
+    activities: {
+      ...createJobActivities({ db }),
+      ...createReconcileActivities({ db, workflowStatus: (jobId) => workflowStatus(client, jobId) }),
+    },
+    maxCachedWorkflows: 500,
+    maxConcurrentActivityTaskExecutions: 20,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  });
+  await runUntilSignalled(worker);
+  await client.connection.close();
+  await connection.close();
+  await db.destroy();
+}
+
+/** Runs engines until a signal comes. */
+export async function serveCompute(config: Config): Promise<void> {
+  const log = logger(config, 'compute');
+  const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast compute' });
+  const connection = await NativeConnection.connect({ address: temporalAddress(config) });
+  const client = await temporalClient(config);
+  const workFolder = join(config.home, 'work');
+  const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist', 'engines'), workFolder });
+  await runner.sweep();
+  const worker = await Worker.create({
+    connection,
+    namespace: config.temporalNamespace,
+    taskQueue: EMBEDDED_TASK_QUEUE,
+    activities: createRunActivities({
+      db,
+      store: await openFolderStore(config.objects),
+      runner,
+      services: SERVICES,
+      slots: createSlots(availableParallelism()),
+      workFolder,
+      memoryBytesMax: MEMORY_BYTES_MAX,
+      worker: `${hostname()}/${process.pid}`,
+      now,
+      tellWorkflow: async (jobId, report) => {
+        try {
+          await client.withDeadline(Date.now() + 3_000, () =>
+            client.workflow.getHandle(jobWorkflowId(jobId)).signal(runReportedSignal, report),
+          );
+        } catch (error) {
+          // A workflow that is gone needs no report: the attempt learns from its next heartbeat that it must stop.
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        }
+      },
+      log,
+    }),
+    maxConcurrentActivityTaskExecutions: RUNS_HELD_MAX,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  });
+  await runUntilSignalled(worker);
+  await client.connection.close();
+  await connection.close();
+  await db.destroy();
+}
+
+/** The bundle that the build made of `workflows/`. */
+export function workflowBundlePath(): string {
+  return join(packageRoot(), 'dist', 'workflow-bundle.js');
+}
+
+function now(): Instant {
+  return instantOfMilliseconds(Date.now());
+}
+
+export function logger(config: Config, name: string): Logger {
+  return pino({ name, level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
+}
+
+/** @throws ConfigError when the variable is missing. */
+export function databaseUrl({ databaseUrl: url }: Config): string {
+  if (url === undefined)
+    throw new ConfigError('DATABASE_URL must be set for this command; "holdfast up" sets it itself.');
+  return url;
+}
+
+function temporalAddress({ temporalAddress: address }: Config): string {
+  if (address === undefined) {
+    throw new ConfigError('TEMPORAL_ADDRESS must be set for this command; "holdfast up" sets it itself.');
+  }
+  return address;
+}
+
+async function temporalClient(config: Config): Promise<Client> {
+  const connection = await Connection.connect({ address: temporalAddress(config) });
+  return new Client({ connection, namespace: config.temporalNamespace });
+}
+
+async function workflowStatus(client: Client, jobId: string): Promise<'running' | 'closed' | 'missing'> {
+  try {
+    const { status } = await client.workflow.getHandle(jobWorkflowId(jobId)).describe();
+    return status.name === 'RUNNING' ? 'running' : 'closed';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 'missing';
+    throw error;
+  }
+}
+
+async function ensureReconcileSchedule(client: Client): Promise<void> {
+  try {
+    await client.schedule.create<typeof reconcile>({
+      scheduleId: RECONCILE_SCHEDULE_ID,
+      spec: { intervals: [{ every: RECONCILE_EVERY }] },
+      action: { type: 'startWorkflow', workflowType: 'reconcile', taskQueue: JOBS_TASK_QUEUE },
+      policies: { overlap: 'SKIP' },
+    });
+  } catch (error) {
+    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+  }
+}
+
+async function runUntilSignalled(worker: Worker): Promise<void> {
+  // Worker.run() listens to no signals of its own: without this a SIGTERM would cut attempts off unmetered.
+  await worker.runUntil(signalled());
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+}

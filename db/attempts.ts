@@ -1,0 +1,226 @@
+/** Attempts of jobs and what each of them used, append-only. */
+import type { AttemptUsage } from '../domain/charge';
+import { type Credits, sumOf } from '../domain/credits';
+import type { Instant } from '../domain/instant';
+import { formatQuantity, type Quantity, type Usage } from '../domain/usage';
+import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
+import { addJobEvent, moveJob } from './jobs';
+import { reservationsOf } from './ledger';
+
+export type AttemptOutcome = 'completed' | 'stopped' | 'input-failed' | 'engine-failed' | 'time-limit' | 'lost';
+
+/** Ends that are the platform's: their usage is metered and not charged. */
+const NOT_CHARGED: readonly AttemptOutcome[] = ['engine-failed', 'lost'];
+
+export interface Attempt {
+  readonly number: number;
+  readonly runner: string;
+  readonly worker: string;
+  readonly startedAt: Instant;
+  readonly endedAt: Instant | null;
+  readonly outcome: AttemptOutcome | null;
+  readonly message: string | null;
+}
+
+/**
+ * Starts the next attempt of a job and declares every earlier one that never ended lost: only the newest may report.
+ *
+ * @returns its number, or `null` when the job's billing is closed or closing and nothing may run any more.
+ */
+export function beginAttempt(
+  db: Db,
+  attempt: { jobId: string; runner: string; worker: string; at: Instant },
+): Promise<number | null> {
+  const { jobId, runner, worker, at } = attempt;
+  return inTransaction(db, async (trx) => {
+    const moved = await moveJob(trx, { id: jobId, from: ['reserved', 'running', 'parked'], to: 'running' });
+    if (!moved) return null;
+    await loseOpenAttempts(trx, jobId, at);
+    const started = await firstRow<{ number: number }>(
+      trx,
+      `insert into attempts (job_id, number, runner, worker, started_at)
+       select ?, coalesce(max(number), 0) + 1, ?, ?, ? from attempts where job_id = ?
+       returning number`,
+      [jobId, runner, worker, at, jobId],
+    );
+    if (!started) throw new Error(`no attempt of job ${jobId} was written`);
+    await addJobEvent(trx, jobId, {
+      kind: 'running',
+      message: `Attempt ${started.number} runs on ${worker}.`,
+      data: { attempt: started.number, runner },
+      at,
+    });
+    return started.number;
+  });
+}
+
+/** Closes attempts that no worker closed. */
+export async function loseOpenAttempts(trx: Trx, jobId: string, at: Instant): Promise<void> {
+  const lost = await rows<{ number: number }>(
+    trx,
+    `update attempts
+     set outcome = 'lost', message = 'the worker was lost', ended_at = ?
+     where job_id = ? and outcome is null
+     returning number`,
+    [at, jobId],
+  );
+  for (const { number } of lost) {
+    await addJobEvent(trx, jobId, {
+      kind: 'attempt-lost',
+      message: `Attempt ${number} was lost by the platform; what it used is not charged.`,
+      data: { attempt: number },
+      at,
+    });
+  }
+}
+
+/** What a running attempt learns from each report. */
+export interface Allowance {
+  readonly reserved: Credits;
+  readonly cap: Credits;
+}
+
+export interface UsageReport {
+  readonly jobId: string;
+  readonly attempt: number;
+  /** Counts the reports of an attempt; a repeat with the same number is written once. */
+  readonly seq: number;
+  readonly usage: readonly (Usage & { readonly unit: string })[];
+  /** Work done, in millionths. */
+  readonly progress: number;
+  readonly source: string;
+  readonly at: Instant;
+}
+
+/**
+ * Appends usage of the newest attempt and tells what it may still use.
+ *
+ * @returns `null` when the attempt was declared lost or the reservation is closed: the engine must stop.
+ */
+export function reportUsage(db: Db, report: UsageReport): Promise<Allowance | null> {
+  const { jobId, attempt, seq, usage, progress, source, at } = report;
+  return inTransaction(db, async (trx) => {
+    // Locked, so that an attempt cannot be declared lost between this check and the insert.
+    const open = await firstRow(
+      trx,
+      'select 1 from attempts where job_id = ? and number = ? and outcome is null for update',
+      [jobId, attempt],
+    );
+    if (!open) return null;
+    if (usage.length > 0) {
+      await trx.raw(
+        `insert into usage_records (job_id, attempt, seq, meter, unit, quantity, source, measured_at)
+         select ?, ?, ?, meter, unit, quantity, ?, ?
+         from unnest(?::text[], ?::text[], ?::bigint[]) as used (meter, unit, quantity)
+         on conflict do nothing`,
+        [
+          jobId,
+          attempt,
+          seq,
+          source,
+          at,
+          usage.map(({ meter }) => meter),
+          usage.map(({ unit }) => unit),
+          usage.map(({ quantity }) => quantity.toString()),
+        ] as never,
+      );
+    }
+    await trx.raw('update jobs set progress = ?, revision = revision + 1 where id = ? and progress <> ?', [
+      progress,
+      jobId,
+      progress,
+    ]);
+    return allowanceOf(trx, jobId);
+  });
+}
+
+/** What an open reservation holds and may hold; `null` when there is none. */
+export async function allowanceOf(db: Db | Trx, jobId: string): Promise<Allowance | null> {
+  const [reservation] = await reservationsOf(db, [jobId]);
+  if (reservation?.state !== 'open') return null;
+  return { reserved: sumOf(reservation.draws, ({ amount }) => amount), cap: reservation.cap };
+}
+
+/** Records how an attempt ended. An attempt that was declared lost stays lost. */
+export async function endAttempt(
+  db: Db | Trx,
+  ended: { jobId: string; attempt: number; outcome: AttemptOutcome; message: string; at: Instant },
+): Promise<void> {
+  await db.raw(
+    `update attempts
+     set outcome = ?, message = ?, ended_at = ?
+     where job_id = ? and number = ? and outcome is null`,
+    [ended.outcome, ended.message, ended.at, ended.jobId, ended.attempt],
+  );
+}
+
+export function attemptsOf(db: Db | Trx, jobId: string): Promise<Attempt[]> {
+  return rows<Attempt>(
+    db,
+    `select number, runner, worker, started_at as "startedAt", ended_at as "endedAt", outcome, message
+     from attempts
+     where job_id = ?
+     order by number`,
+    [jobId],
+  );
+}
+
+export interface MeteredUsage extends AttemptUsage {
+  readonly unit: string;
+}
+
+/** What a job used, summed per attempt and meter, and whether the attempt is charged. */
+export async function usageOfJob(db: Db | Trx, jobId: string): Promise<MeteredUsage[]> {
+  const found = await rows<{
+    attempt: number;
+    outcome: AttemptOutcome | null;
+    meter: string;
+    unit: string;
+    quantity: bigint;
+  }>(
+    db,
+    `select u.attempt, a.outcome, u.meter, u.unit, sum(u.quantity)::bigint as quantity
+     from usage_records u
+     join attempts a on a.job_id = u.job_id and a.number = u.attempt
+     where u.job_id = ?
+     group by u.attempt, a.outcome, u.meter, u.unit
+     order by u.attempt, u.meter`,
+    [jobId],
+  );
+  return found.map(({ attempt, outcome, meter, unit, quantity }) => ({
+    attempt,
+    charged: outcome === null || !NOT_CHARGED.includes(outcome),
+    meter,
+    unit,
+    quantity: formatQuantity(quantity as Quantity),
+  }));
+}
+
+export interface Result {
+  readonly name: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly mediaType: string;
+}
+
+export async function addResult(db: Db | Trx, result: Result & { jobId: string; attempt: number }): Promise<void> {
+  await db.raw(
+    `insert into results (job_id, attempt, name, digest, size, media_type)
+     values (?, ?, ?, ?, ?, ?)
+     on conflict do nothing`,
+    [result.jobId, result.attempt, result.name, result.digest, result.size, result.mediaType],
+  );
+}
+
+/** The results of a job's newest attempt that has any. */
+export async function resultsOf(db: Db, jobId: string): Promise<Result[]> {
+  const found = await rows<Omit<Result, 'size'> & { size: bigint }>(
+    db,
+    `select name, digest, size, media_type as "mediaType"
+     from results
+     where job_id = ? and attempt = (select max(attempt) from results where job_id = ?)
+     order by name`,
+    [jobId, jobId],
+  );
+  return found.map((result) => ({ ...result, size: Number(result.size) }));
+}

@@ -1,0 +1,51 @@
+/** Charges: what finance audits. */
+import type { Dossier } from '../domain/charge';
+import type { Credits } from '../domain/credits';
+import type { Instant } from '../domain/instant';
+import type { JobEnd } from '../domain/rateCard';
+import { type Db, firstRow, rows } from './client';
+import { visible, visibleBindings } from './jobs';
+import type { Viewer } from './people';
+
+export interface Charge {
+  readonly id: string;
+  readonly jobId: string;
+  readonly userId: string;
+  readonly contractId: string | null;
+  readonly service: string;
+  readonly rateCardVersion: number;
+  readonly jobEnd: JobEnd;
+  readonly rated: Credits;
+  readonly charged: Credits;
+  readonly absorbed: Credits;
+  readonly maxCredits: Credits;
+  readonly dossier: Dossier;
+  readonly bookedAt: Instant;
+  readonly recordedAt: Instant;
+}
+
+const CHARGES = `select id, job_id as "jobId", user_id as "userId", contract_id as "contractId", service,
+    rate_card_version as "rateCardVersion", job_end as "jobEnd", rated, charged, absorbed, max_credits as "maxCredits",
+    dossier, booked_at as "bookedAt", recorded_at as "recordedAt"
+  from charges`;
+
+export function findVisibleCharge(db: Db, viewer: Viewer, id: string): Promise<Charge | undefined> {
+  return firstRow<Charge>(db, `${CHARGES} where id = ? and ${visible(viewer)}`, [id, ...visibleBindings(viewer)]);
+}
+
+export function findChargeOfJob(db: Db, jobId: string): Promise<Charge | undefined> {
+  return firstRow<Charge>(db, `${CHARGES} where job_id = ?`, [jobId]);
+}
+
+/** Newest first, before a charge's id, at most `limit`. */
+export function listVisibleCharges(
+  db: Db,
+  viewer: Viewer,
+  page: { before: string | null; limit: number },
+): Promise<Charge[]> {
+  return rows<Charge>(
+    db,
+    `${CHARGES} where ${visible(viewer)} and (?::uuid is null or id < ?::uuid) order by id desc limit ?`,
+    [...visibleBindings(viewer), page.before, page.before, page.limit],
+  );
+}

@@ -1,0 +1,101 @@
+/** The connection to Postgres: types as the domain wants them, transactions with a bounded retry. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { isNativeError } from 'node:util/types';
+import knex, { type Knex } from 'knex';
+import { types } from 'pg';
+import type { Instant } from '../domain/instant';
+
+export type Db = Knex;
+export type Trx = Knex.Transaction;
+
+/** SQLSTATEs that the code decides on; messages are never compared. */
+export const SQLSTATE = {
+  uniqueViolation: '23505',
+  serializationFailure: '40001',
+  deadlockDetected: '40P01',
+} as const;
+
+/** Class 08 is a lost connection, 57P0x a server that is stopping or starting, 53300 too many connections. */
+const UNAVAILABLE = /^(08|57P0|53300)/;
+const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND']);
+
+const INT8 = 20;
+const INT8_ARRAY = 1016;
+const TIMESTAMPTZ = 1184;
+
+const parsers: Record<number, (text: string) => unknown> = {
+  [INT8]: BigInt,
+  [INT8_ARRAY]: (text) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(BigInt)),
+  [TIMESTAMPTZ]: instantOf,
+};
+
+/** Opens a pool. Every session speaks UTC, so that instants read the same everywhere. */
+export function connect(url: string, options: { poolMax?: number; applicationName?: string } = {}): Db {
+  return knex({
+    client: 'pg',
+    connection: {
+      connectionString: url,
+      options: '-c TimeZone=UTC',
+      application_name: options.applicationName ?? 'holdfast',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+      types: { getTypeParser: (oid: number, format?: 'text') => parsers[oid] ?? types.getTypeParser(oid, format) },
+    } as Knex.PgConnectionConfig,
+    pool: { min: 0, max: options.poolMax ?? 10 },
+    acquireConnectionTimeout: 5_000,
+  });
+}
+
+/** Postgres writes `2026-01-31 12:00:00.5+00` in a UTC session. */
+function instantOf(text: string): Instant {
+  const [date = '', time = ''] = text.replace(/\+00$/, '').split(' ');
+  const [clock = '', fraction = ''] = time.split('.');
+  return `${date}T${clock}.${fraction.padEnd(6, '0')}Z` as Instant;
+}
+
+export function sqlStateOf(error: unknown): string | undefined {
+  const code = isNativeError(error) && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Whether an error says that Postgres cannot be reached at the moment. */
+export function isUnavailable(error: unknown): boolean {
+  if (!isNativeError(error)) return false;
+  const code = sqlStateOf(error);
+  if (code !== undefined) return UNAVAILABLE.test(code) || NETWORK.has(code);
+  return error.name === 'KnexTimeoutError' || LOST.test(error.message);
+}
+
+// pg gives neither a code nor a class to a connection that was lost or took too long, and knex writes the statement before.
+const LOST =
+  /Connection (terminated|ended) unexpectedly|Connection terminated$|connection error and is not queryable|timeout expired|connection timeout/i;
+
+const TRIES = 5;
+
+/** Runs a transaction, again when Postgres chose it as a deadlock's victim; at most five times, with jitter. */
+export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await db.transaction(work);
+    } catch (error) {
+      const state = sqlStateOf(error);
+      const again = state === SQLSTATE.serializationFailure || state === SQLSTATE.deadlockDetected;
+      if (!again || attempt === TRIES) throw error;
+      await wait(Math.random() * 20 * 2 ** attempt);
+    }
+  }
+}
+
+/** The rows of a statement, typed by the caller who wrote its columns. */
+export async function rows<T>(db: Db | Trx, sql: string, bindings: readonly unknown[] = []): Promise<T[]> {
+  const result = await db.raw<{ rows: T[] }>(sql, bindings as Knex.RawBinding[]);
+  return result.rows;
+}
+
+export async function firstRow<T>(
+  db: Db | Trx,
+  sql: string,
+  bindings: readonly unknown[] = [],
+): Promise<T | undefined> {
+  return (await rows<T>(db, sql, bindings))[0];
+}

@@ -1,0 +1,208 @@
+/** Jobs as rows: what was asked, the state, the story told by events. */
+import type { Credits } from '../domain/credits';
+import type { Instant } from '../domain/instant';
+import type { JobState } from '../domain/job';
+import type { Dimensions } from '../domain/usage';
+import { type Db, firstRow, rows, type Trx } from './client';
+import type { Viewer } from './people';
+
+export interface Job {
+  readonly id: string;
+  readonly userId: string;
+  readonly contractId: string | null;
+  readonly service: string;
+  readonly inputDigest: string;
+  readonly inputName: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly dimensions: Dimensions;
+  readonly quoteId: string | null;
+  readonly rateCardVersion: number;
+  readonly expected: Credits;
+  readonly maxCredits: Credits;
+  readonly timeLimitSeconds: number;
+  readonly comment: string;
+  readonly state: JobState;
+  readonly reason: string | null;
+  readonly message: string | null;
+  /** Work done, in millionths. */
+  readonly progress: number;
+  readonly revision: bigint;
+  readonly submittedAt: Instant;
+  readonly endedAt: Instant | null;
+}
+
+const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest",
+  input_name as "inputName", parameters, dimensions, quote_id as "quoteId", rate_card_version as "rateCardVersion",
+  expected, max_credits as "maxCredits", time_limit_seconds as "timeLimitSeconds", comment, state, reason, message,
+  progress, revision, submitted_at as "submittedAt", ended_at as "endedAt"`;
+
+export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
+
+/** Writes a submitted job; a repeat with the same id changes nothing. */
+export async function insertJob(db: Db | Trx, job: NewJob): Promise<void> {
+  await db.raw(
+    `insert into jobs
+       (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
+        expected, max_credits, time_limit_seconds, comment, state, submitted_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserving', ?)
+     on conflict (id) do nothing`,
+    [
+      job.id,
+      job.userId,
+      job.contractId,
+      job.service,
+      job.inputDigest,
+      job.inputName,
+      JSON.stringify(job.parameters),
+      JSON.stringify(job.dimensions),
+      job.quoteId,
+      job.rateCardVersion,
+      job.expected.toString(),
+      job.maxCredits.toString(),
+      job.timeLimitSeconds,
+      job.comment,
+      job.submittedAt,
+    ] as never,
+  );
+}
+
+export function findJob(db: Db | Trx, id: string): Promise<Job | undefined> {
+  return firstRow<Job>(db, `select ${JOB_COLUMNS} from jobs where id = ?`, [id]);
+}
+
+/** A job that must exist. @throws Error when it does not. */
+export async function getJob(db: Db | Trx, id: string): Promise<Job> {
+  const job = await findJob(db, id);
+  if (!job) throw new Error(`there is no job ${id}`);
+  return job;
+}
+
+export function findVisibleJob(db: Db, viewer: Viewer, id: string): Promise<Job | undefined> {
+  return firstRow<Job>(db, `select ${JOB_COLUMNS} from jobs where id = ? and ${visible(viewer)}`, [
+    id,
+    ...visibleBindings(viewer),
+  ]);
+}
+
+/** Newest first, after the job with id `before`, at most `limit`. */
+export function listVisibleJobs(
+  db: Db,
+  viewer: Viewer,
+  page: { before: string | null; limit: number; state: JobState | null },
+): Promise<Job[]> {
+  return rows<Job>(
+    db,
+    `select ${JOB_COLUMNS}
+     from jobs
+     where ${visible(viewer)}
+       and (?::uuid is null or id < ?::uuid)
+       and (?::text is null or state = ?::text)
+     order by id desc
+     limit ?`,
+    [...visibleBindings(viewer), page.before, page.before, page.state, page.state, page.limit],
+  );
+}
+
+/** The condition on rows with `user_id` and `contract_id` that a viewer may see, and its bindings. */
+export function visible(viewer: Viewer): string {
+  return viewer.everything ? 'true' : '(user_id = ? or contract_id = any(?::uuid[]))';
+}
+
+export function visibleBindings(viewer: Viewer): unknown[] {
+  return viewer.everything ? [] : [viewer.userId, viewer.contractIds];
+}
+
+interface JobChange {
+  readonly id: string;
+  readonly from: readonly JobState[];
+  readonly to: JobState;
+  readonly reason?: string | null;
+  readonly message?: string | null;
+  readonly endedAt?: Instant | null;
+}
+
+/**
+ * Moves a job from one of some states to another.
+ *
+ * @returns whether it was in one of them; nothing changes otherwise.
+ */
+export async function moveJob(db: Db | Trx, change: JobChange): Promise<boolean> {
+  const moved = await rows(
+    db,
+    `update jobs
+     set state = ?, reason = ?, message = ?, ended_at = ?, revision = revision + 1
+     where id = ? and state = any(?)
+     returning id`,
+    [change.to, change.reason ?? null, change.message ?? null, change.endedAt ?? null, change.id, change.from],
+  );
+  return moved.length > 0;
+}
+
+/** What happens to a job, for the people who watch it. */
+export interface JobEvent {
+  readonly seq: bigint;
+  readonly kind: string;
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly at: Instant;
+}
+
+export async function addJobEvent(
+  db: Db | Trx,
+  jobId: string,
+  event: { kind: string; message: string; data?: Readonly<Record<string, unknown>>; at: Instant },
+): Promise<void> {
+  await db.raw('insert into job_events (job_id, kind, message, data, at) values (?, ?, ?, ?, ?)', [
+    jobId,
+    event.kind,
+    event.message,
+    JSON.stringify(event.data ?? {}),
+    event.at,
+  ]);
+}
+
+export function jobEventsAfter(db: Db, jobId: string, seq: bigint): Promise<JobEvent[]> {
+  return rows<JobEvent>(
+    db,
+    'select seq, kind, message, data, at from job_events where job_id = ? and seq > ? order by seq',
+    [jobId, seq.toString()],
+  );
+}
+
+/** The revisions of jobs, for those who wait for a change of any of them. */
+export async function revisionsOf(db: Db, jobIds: readonly string[]): Promise<Map<string, bigint>> {
+  const found = await rows<{ id: string; revision: bigint }>(
+    db,
+    'select id, revision from jobs where id = any(?::uuid[])',
+    [jobIds],
+  );
+  return new Map(found.map(({ id, revision }) => [id, revision]));
+}
+
+/** Jobs of a spender that wait for credits, so that arriving credits can wake them. */
+export function jobsParkedForCredits(db: Db, poolId: string): Promise<{ id: string }[]> {
+  return rows<{ id: string }>(
+    db,
+    `select id
+     from jobs
+     where state = 'parked' and reason = 'credits' and (contract_id = ? or user_id = ?)
+     order by id`,
+    [poolId, poolId],
+  );
+}
+
+/** Jobs without an end, oldest first, after an id; what a reconciler walks through. */
+export function unfinishedJobs(
+  db: Db,
+  page: { after: string | null; submittedBefore: Instant; limit: number },
+): Promise<Pick<Job, 'id' | 'state'>[]> {
+  return rows<Pick<Job, 'id' | 'state'>>(
+    db,
+    `select id, state
+     from jobs
+     where ended_at is null and submitted_at < ? and (?::uuid is null or id > ?::uuid)
+     order by id
+     limit ?`,
+    [page.submittedBefore, page.after, page.after, page.limit],
+  );
+}

@@ -1,0 +1,40 @@
+/** Published rate cards. A published version never changes, so it may be remembered. */
+import type { Instant } from '../domain/instant';
+import type { RateCard, ServiceRates } from '../domain/rateCard';
+import { type Db, firstRow, rows, type Trx } from './client';
+
+/** Publishes a version once; publishing the same version again changes nothing. */
+export async function publishRateCard(db: Db | Trx, card: RateCard, publishedBy: string): Promise<void> {
+  await db.raw(
+    `insert into rate_cards (version, effective_at, card, published_by)
+     values (?, ?, ?, ?)
+     on conflict (version) do nothing`,
+    [card.version, card.effectiveAt, JSON.stringify(card), publishedBy],
+  );
+}
+
+export async function listRateCards(db: Db | Trx): Promise<RateCard[]> {
+  const found = await rows<{ card: RateCard }>(db, 'select card from rate_cards order by version');
+  return found.map(({ card }) => card);
+}
+
+/** The version in force at an instant (R10). */
+export async function findRateCardInForce(db: Db | Trx, at: Instant): Promise<RateCard | undefined> {
+  const found = await firstRow<{ card: RateCard }>(
+    db,
+    'select card from rate_cards where effective_at <= ? order by effective_at desc, version desc limit 1',
+    [at],
+  );
+  return found?.card;
+}
+
+export async function findRateCard(db: Db | Trx, version: number): Promise<RateCard | undefined> {
+  return (await firstRow<{ card: RateCard }>(db, 'select card from rate_cards where version = ?', [version]))?.card;
+}
+
+/** A service's rates in a version. @throws Error when the version does not sell the service. */
+export async function ratesOf(db: Db | Trx, version: number, service: string): Promise<ServiceRates> {
+  const rates = (await findRateCard(db, version))?.services.find((one) => one.service === service);
+  if (!rates) throw new Error(`rate card ${version} has no rates for ${service}`);
+  return rates;
+}

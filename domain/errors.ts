@@ -1,0 +1,54 @@
+/** Expected refusals: one table of codes, with what they mean to a caller. Bugs are ordinary errors. */
+
+interface Refusal {
+  /** The HTTP status the API answers with. */
+  readonly status: number;
+  /** Whether the same request can succeed later without a change by the caller. */
+  readonly retry: boolean;
+  readonly title: string;
+}
+
+/** Every refusal there is. Codes are stable; `docs/api.md` lists them and a test compares. */
+export const REFUSALS = {
+  invalid_request: { status: 400, retry: false, title: 'The request is not valid' },
+  idempotency_key_required: { status: 400, retry: false, title: 'An Idempotency-Key header is required' },
+  unauthenticated: { status: 401, retry: false, title: 'A valid API key is required' },
+  insufficient_credits: { status: 402, retry: false, title: 'There are not enough credits' },
+  forbidden: { status: 403, retry: false, title: 'Your role does not allow this' },
+  not_found: { status: 404, retry: false, title: 'There is nothing here that you may see' },
+  method_not_allowed: { status: 405, retry: false, title: 'This method is not available here' },
+  job_already_ended: { status: 409, retry: false, title: 'The job has ended' },
+  job_not_ended: { status: 409, retry: true, title: 'The job has not ended yet' },
+  reservation_closed: { status: 409, retry: false, title: 'The reservation is closed' },
+  cap_not_raised: { status: 409, retry: false, title: 'The new not-to-exceed amount is not above the present one' },
+  cap_exceeded: { status: 409, retry: false, title: 'The not-to-exceed amount would be exceeded' },
+  contract_not_in_force: { status: 409, retry: false, title: 'The contract is not in force' },
+  user_not_authorised: { status: 409, retry: false, title: 'The user is not authorised on the contract' },
+  quote_expired: { status: 409, retry: false, title: 'The quote is no longer valid' },
+  quote_mismatch: { status: 409, retry: false, title: 'The job differs from its quote' },
+  job_not_started: { status: 409, retry: false, title: 'The job was never started' },
+  input_too_large: { status: 413, retry: false, title: 'The input is too large' },
+  body_too_large: { status: 413, retry: false, title: 'The request body is too large' },
+  unsupported_media_type: { status: 415, retry: false, title: 'This content type is not accepted here' },
+  idempotency_key_reused: { status: 422, retry: false, title: 'The Idempotency-Key was used with another request' },
+  input_invalid: { status: 422, retry: false, title: 'The input cannot be run' },
+  service_not_sold: { status: 422, retry: false, title: 'The rate card in force has no rate for this service' },
+  lot_invalid: { status: 422, retry: false, title: 'A lot cannot be granted like this' },
+  internal_error: { status: 500, retry: true, title: 'Something went wrong on our side' },
+  unavailable: { status: 503, retry: true, title: 'A part of the service is not reachable at the moment' },
+} as const satisfies Record<string, Refusal>;
+
+export type RefusalCode = keyof typeof REFUSALS;
+
+/** A refusal with a sentence for the caller and the facts behind it (plain JSON, amounts as decimal strings). */
+export class BillingError extends Error {
+  override readonly name = 'BillingError';
+  constructor(
+    readonly code: RefusalCode,
+    message: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

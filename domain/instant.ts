@@ -1,0 +1,53 @@
+/**
+ * Instants as canonical RFC 3339 strings in UTC with six decimals, `2026-01-31T12:00:00.000000Z`. Written so, instants
+ * compare as strings, cross JSON and SQL unchanged and keep Postgres's microseconds, which a `Date` would drop.
+ */
+import { Temporal } from 'temporal-polyfill';
+
+declare const brand: unique symbol;
+export type Instant = string & { readonly [brand]: 'Instant' };
+
+/**
+ * Reads any RFC 3339 instant with an offset.
+ *
+ * @throws RangeError with a sentence when the text is not one.
+ */
+export function parseInstant(text: string): Instant {
+  let instant: Temporal.Instant;
+  try {
+    instant = Temporal.Instant.from(text);
+  } catch (cause) {
+    throw new RangeError('an instant is written in RFC 3339 with an offset, such as "2026-01-31T12:00:00Z"', { cause });
+  }
+  return canonical(instant);
+}
+
+/** The instant of a count of milliseconds since 1970, as clocks give it. */
+export function instantOfMilliseconds(milliseconds: number): Instant {
+  return canonical(Temporal.Instant.fromEpochMilliseconds(Math.trunc(milliseconds)));
+}
+
+export function millisecondsOf(instant: Instant): number {
+  return Temporal.Instant.from(instant).epochMilliseconds;
+}
+
+export function addMilliseconds(instant: Instant, milliseconds: number): Instant {
+  return canonical(Temporal.Instant.from(instant).add({ milliseconds }));
+}
+
+/**
+ * Calendar months later in a time zone (R7): 29 February + 12 months is 28 February. A wall-clock time that a
+ * daylight-saving change skips or repeats is read as the earlier offset says, like calendars do.
+ */
+export function addMonths(instant: Instant, months: number, timeZone: string): Instant {
+  const there = Temporal.Instant.from(instant).toZonedDateTimeISO(timeZone);
+  return canonical(there.add({ months }).toInstant());
+}
+
+export function earlierOf(a: Instant, b: Instant): Instant {
+  return a < b ? a : b;
+}
+
+function canonical(instant: Temporal.Instant): Instant {
+  return instant.toString({ fractionalSecondDigits: 6 }) as Instant;
+}

@@ -1,0 +1,25 @@
+/** Two projects: `quick` needs no server and runs on every Node version; `servers` runs on a real Postgres and Temporal. */
+const common = {
+  testEnvironment: 'node',
+  transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2023', parser: { syntax: 'typescript' } }, sourceMaps: 'inline' }] },
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+};
+
+module.exports = {
+  projects: [
+    {
+      ...common,
+      displayName: 'quick',
+      testMatch: ['<rootDir>/**/*.test.ts'],
+      testPathIgnorePatterns: [...common.testPathIgnorePatterns, '\\.servers\\.test\\.ts$'],
+    },
+    {
+      ...common,
+      displayName: 'servers',
+      testMatch: ['<rootDir>/**/*.servers.test.ts'],
+      globalSetup: '<rootDir>/test/servers/start.ts',
+      globalTeardown: '<rootDir>/test/servers/stop.ts',
+    },
+  ],
+};

@@ -1,0 +1,295 @@
+/**
+ * A job: reserve, run, settle; on any other exit, release. It tops up while it runs, parks when credits or the
+ * not-to-exceed amount do not carry on, and closes its billing on every exit that can run code.
+ */
+import {
+  ActivityCancellationType,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  proxyActivities,
+  rootCause,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import type { RunActivities, RunOutcome } from '../activities/run';
+import { parseCredits } from '../domain/credits';
+import type { JobState, ParkedFor } from '../domain/job';
+import type { JobEnd } from '../domain/rateCard';
+import { bill } from './billing';
+import { now } from './clock';
+import { describeJob } from './details';
+import {
+  creditsArrivedSignal,
+  EMBEDDED_TASK_QUEUE,
+  type JobInput,
+  type JobView,
+  jobViewQuery,
+  type RaiseCapRequest,
+  type Rejection,
+  type ReservationOutcome,
+  type RunReport,
+  raiseCapUpdate,
+  reservationUpdate,
+  runReportedSignal,
+} from './messages';
+import { BILLING_STATE } from './searchAttributes';
+
+/** A net under lost messages: how often a parked job asks for credits by itself. */
+const PARKED_RETRY_MS = 10 * 60_000;
+/** Losing the worker this often in one job is the platform's failure. */
+const ATTEMPTS_MAX = 5;
+
+/** What became of the job, for those who read the workflow's result. */
+export interface JobSummary {
+  readonly state: JobState;
+  readonly end: JobEnd | 'rejected';
+  readonly charged: string;
+  readonly absorbed: string;
+  readonly released: string;
+  readonly chargeId: string | null;
+  readonly rejection: Rejection | null;
+}
+
+export async function job(input: JobInput): Promise<JobSummary> {
+  return new JobRun(input).toItsEnd();
+}
+
+type Ended = { readonly end: JobEnd; readonly message: string };
+
+class JobRun {
+  private state: JobState = 'reserving';
+  private reservation: ReservationOutcome | undefined;
+  private reserved = '0';
+  private maxCredits: string;
+  private metered = '0';
+  private forecast = '0';
+  private parkedFor: ParkedFor | null = null;
+  private parkedAtMs = 0;
+  private topUps = 0;
+  private note = '';
+  /** Something happened that a top-up might answer. */
+  private attention = false;
+  private ended: Ended | undefined;
+  /** Set when the run is being stopped on purpose: how it ends then. */
+  private stoppedFor: Ended | undefined;
+
+  constructor(private readonly input: JobInput) {
+    this.maxCredits = input.maxCredits;
+    setHandler(jobViewQuery, () => this.view(), { description: 'State, reserved and metered credits of the job.' });
+    setHandler(reservationUpdate, () => this.answerReservation(), {
+      description: 'Waits for the reservation and answers whether the job is reserved or rejected.',
+    });
+    setHandler(raiseCapUpdate, (request) => this.raiseCap(request), {
+      description: 'Raises the not-to-exceed amount with the submitter’s consent; a parked job goes on.',
+      validator: (request) => this.checkRaiseCap(request),
+    });
+    setHandler(runReportedSignal, (report) => this.noteReport(report), {
+      description: 'What the running attempt reports: usage near the reservation, parked, resumed, restarted.',
+    });
+    setHandler(creditsArrivedSignal, () => this.wake(), {
+      description: 'Credits were granted to the spender: a parked job tries to top up at once.',
+    });
+    this.show();
+  }
+
+  /**
+   * Nothing in here is cancelled except the run: a cancelled job still reserves what it asked for, and then settles or
+   * releases it.
+   */
+  async toItsEnd(): Promise<JobSummary> {
+    const cancellation = CancellationScope.current().cancelRequested;
+    return CancellationScope.nonCancellable(async () => {
+      const rejection = await this.reserve();
+      if (rejection) return this.rejected(rejection);
+      const ended = await this.run(cancellation);
+      return this.close(ended);
+    });
+  }
+
+  private async reserve(): Promise<Rejection | null> {
+    const result = await bill('reserve', { jobId: this.input.jobId, at: now() });
+    if ('rejected' in result) {
+      this.reservation = { status: 'rejected', rejection: result.rejected };
+      return result.rejected;
+    }
+    this.reserved = result.reserved;
+    this.reservation = { status: 'reserved', reserved: result.reserved };
+    this.enter('running');
+    return null;
+  }
+
+  private async run(cancellation: Promise<never>): Promise<Ended> {
+    const { timeLimitSeconds, heartbeatSeconds, parkedGraceSeconds } = this.input;
+    const scope = new CancellationScope({ cancellable: true });
+    const { run } = proxyActivities<RunActivities>({
+      activityId: 'run',
+      taskQueue: EMBEDDED_TASK_QUEUE,
+      heartbeatTimeout: `${heartbeatSeconds} seconds`,
+      // Parked time counts here and not in the job's own limit; the runner enforces that one.
+      startToCloseTimeout: `${timeLimitSeconds + 2 * parkedGraceSeconds + 3_600} seconds`,
+      retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: ATTEMPTS_MAX },
+      // The last usage must be written before the job settles.
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+      summary: `run ${this.input.service}`,
+    });
+    cancellation.catch(() => this.stop(scope, { end: 'cancelled', message: 'The job was cancelled.' }));
+    void scope
+      .run(() => run({ jobId: this.input.jobId }))
+      .then(
+        (outcome: RunOutcome) => {
+          this.ended = outcome;
+        },
+        (error: unknown) => {
+          this.ended = this.endOfFailure(error);
+        },
+      );
+    while (!this.ended) {
+      await this.waitForSomething();
+      if (this.ended) break;
+      if (this.parkedFor && this.graceLeftMs() <= 0) {
+        this.stop(scope, {
+          end: 'out-of-credits',
+          message: 'The job was stopped after waiting for credits or consent.',
+        });
+        await condition(() => this.ended !== undefined);
+      } else if (this.attention) {
+        await this.topUp();
+      } else if (this.parkedFor) {
+        this.attention = true;
+      }
+    }
+    return this.ended;
+  }
+
+  private async waitForSomething(): Promise<void> {
+    const something = () => this.ended !== undefined || this.attention;
+    if (!this.parkedFor) {
+      await condition(() => something() || this.parkedFor !== null);
+      return;
+    }
+    const waitMs = Math.max(1, Math.min(this.graceLeftMs(), PARKED_RETRY_MS));
+    await condition(() => something() || this.parkedFor === null, waitMs, { summary: `parked for ${this.parkedFor}` });
+  }
+
+  private graceLeftMs(): number {
+    return this.parkedAtMs + this.input.parkedGraceSeconds * 1_000 - Date.now();
+  }
+
+  private stop(scope: CancellationScope, how: Ended): void {
+    this.stoppedFor ??= how;
+    scope.cancel();
+  }
+
+  private endOfFailure(error: unknown): Ended {
+    if (isCancellation(error) && this.stoppedFor) return this.stoppedFor;
+    const cause = rootCause(error) ?? 'the run failed';
+    return { end: 'platform-failed', message: `The platform failed to run the job: ${cause}` };
+  }
+
+  /** Brings the reservation up to the forecast; a refusal leaves a parked job parked. */
+  private async topUp(): Promise<void> {
+    this.attention = false;
+    const ordinal = ++this.topUps;
+    const target = this.forecast;
+    const result = await bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
+    this.reserved = result.reserved;
+    this.maxCredits = result.maxCredits;
+    this.note = result.refused?.message ?? '';
+    this.show();
+  }
+
+  private async close({ end, message }: Ended): Promise<JobSummary> {
+    this.enter('settling');
+    const closing = await bill('close', { jobId: this.input.jobId, end, message, at: now() });
+    this.note = message;
+    this.enter(closing.state);
+    return { ...closing, end, rejection: null };
+  }
+
+  private rejected(rejection: Rejection): JobSummary {
+    this.note = rejection.message;
+    this.enter('rejected');
+    return {
+      state: 'rejected',
+      end: 'rejected',
+      charged: '0',
+      absorbed: '0',
+      released: '0',
+      chargeId: null,
+      rejection,
+    };
+  }
+
+  private async answerReservation(): Promise<ReservationOutcome> {
+    await condition(() => this.reservation !== undefined);
+    if (!this.reservation) throw ApplicationFailure.nonRetryable('no reservation was answered');
+    return this.reservation;
+  }
+
+  private checkRaiseCap({ maxCredits }: RaiseCapRequest): void {
+    parseCredits(maxCredits);
+    if (this.ended || this.reservation?.status === 'rejected')
+      throw new Error('the job has ended; nothing can be raised');
+  }
+
+  private async raiseCap(request: RaiseCapRequest) {
+    await condition(() => this.reservation !== undefined);
+    const { refused } = await bill('raiseCap', { jobId: this.input.jobId, ...request, at: now() });
+    if (refused) return { status: 'refused' as const, rejection: refused };
+    this.maxCredits = request.maxCredits;
+    this.wake();
+    return { status: 'raised' as const, maxCredits: request.maxCredits };
+  }
+
+  private noteReport(report: RunReport): void {
+    switch (report.kind) {
+      case 'usage':
+        this.noteCost(report);
+        this.attention = true;
+        break;
+      case 'parked':
+        this.noteCost(report);
+        if (!this.parkedFor) this.parkedAtMs = Date.now();
+        this.parkedFor = report.parkedFor;
+        this.attention = true;
+        this.enter('parked');
+        break;
+      case 'resumed':
+      case 'restarted':
+        this.parkedFor = null;
+        this.note =
+          report.kind === 'restarted' ? `Attempt ${report.attempt} started; earlier ones are not charged.` : '';
+        this.enter('running');
+        break;
+    }
+    this.show();
+  }
+
+  private noteCost({ metered, forecast }: { metered: string; forecast: string }): void {
+    this.metered = metered;
+    this.forecast = forecast;
+  }
+
+  private wake(): void {
+    if (this.parkedFor) this.attention = true;
+  }
+
+  private enter(state: JobState): void {
+    if (this.state === state) return;
+    this.state = state;
+    upsertSearchAttributes([{ key: BILLING_STATE, value: state }]);
+    this.show();
+  }
+
+  private view(): JobView {
+    const { state, reserved, maxCredits, metered, forecast, parkedFor, topUps } = this;
+    return { state, reserved, maxCredits, metered, forecast, parkedFor, topUps };
+  }
+
+  private show(): void {
+    setCurrentDetails(describeJob(this.input, this.view(), this.note));
+  }
+}

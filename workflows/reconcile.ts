@@ -1,0 +1,34 @@
+/**
+ * Proves that every unfinished job has a living workflow, and repairs what is safe: terminating a workflow runs none of its
+ * code, so what it held is released here.
+ */
+import { proxyActivities, setCurrentDetails } from '@temporalio/workflow';
+import type { ReconcileActivities } from '../activities/reconcile';
+import { now } from './clock';
+
+export interface ReconcileSummary {
+  readonly examined: number;
+  /** Jobs whose workflow was gone and whose credits were released. */
+  readonly repaired: readonly string[];
+  /** What a person must look at. */
+  readonly findings: readonly string[];
+}
+
+export async function reconcile(): Promise<ReconcileSummary> {
+  const { reconcilePage } = proxyActivities<ReconcileActivities>({
+    startToCloseTimeout: '2 minutes',
+    retry: { maximumInterval: '30s' },
+    summary: 'compare unfinished jobs with their workflows',
+  });
+  const summary = { examined: 0, repaired: [] as string[], findings: [] as string[] };
+  let after: string | null = null;
+  do {
+    const page: Awaited<ReturnType<typeof reconcilePage>> = await reconcilePage({ after, at: now() });
+    summary.examined += page.examined;
+    summary.repaired.push(...page.repaired);
+    summary.findings.push(...page.findings);
+    after = page.next;
+    setCurrentDetails(`${summary.examined} jobs examined, ${summary.repaired.length} repaired.`);
+  } while (after !== null);
+  return summary;
+}
