@@ -1,20 +1,28 @@
 /** What the job workflow calls for its billing: thin, idempotent by key, amounts as decimal strings. */
 import { type Closing, closeJob, type Rejection, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
 import type { Db } from '../db/client';
+import type { DossierDraw } from '../domain/charge';
 import { formatCredits, parseCredits } from '../domain/credits';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { JobEnd } from '../domain/rateCard';
 
+/** What a reservation holds, and of which lots. */
+export interface Held {
+  readonly reserved: string;
+  readonly draws: readonly DossierDraw[];
+}
+
 export interface JobActivities {
   /** Reserves what the job is expected to cost or rejects it; the same answer ever after (R6, R11). */
-  reserve(input: { jobId: string; at: Instant }): Promise<{ reserved: string } | { rejected: Rejection }>;
+  reserve(input: { jobId: string; at: Instant }): Promise<Held | { rejected: Rejection }>;
   /** Brings the reservation up to a target, never past the not-to-exceed amount. */
-  topUp(input: { jobId: string; ordinal: number; target: string; at: Instant }): Promise<{
-    reserved: string;
-    maxCredits: string;
-    refused: Rejection | null;
-  }>;
+  topUp(input: {
+    jobId: string;
+    ordinal: number;
+    target: string;
+    at: Instant;
+  }): Promise<Held & { maxCredits: string; refused: Rejection | null }>;
   /** Records the submitter's consent to a higher not-to-exceed amount (R11). */
   raiseCap(input: {
     jobId: string;
@@ -31,14 +39,15 @@ export function createJobActivities({ db }: { db: Db }): JobActivities {
   return {
     async reserve(input) {
       const result = await reserveJob(db, input);
-      return 'rejected' in result ? result : { reserved: formatCredits(result.reserved) };
+      return 'rejected' in result ? result : { reserved: formatCredits(result.reserved), draws: result.draws };
     },
     async topUp({ target, ...input }) {
       const result = await topUpJob(db, { ...input, target: parseCredits(target) });
       return {
         reserved: formatCredits(result.reserved),
+        draws: result.draws,
         maxCredits: formatCredits(result.cap),
-        refused: 'refused' in result ? rejectionOf(result.refused) : null,
+        refused: result.refused && rejectionOf(result.refused),
       };
     },
     async raiseCap({ maxCredits, ...input }) {

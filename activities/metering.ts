@@ -6,10 +6,8 @@ import { progressOf } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
 import { quantity, type Usage } from '../domain/usage';
 import type { RunSnapshot } from '../runners/runner';
+import { CPU_METER } from '../services/meters';
 import type { Service } from '../services/service';
-
-/** Evidence that every service has: the engine's CPU time. */
-export const CPU_METER = { name: 'cpu', unit: 's', title: 'CPU time', rated: false } as const;
 
 export interface Metering {
   /** All usage so far, written or not. */

@@ -1,7 +1,7 @@
 /** Compares unfinished jobs with their workflows, page by page. */
 import { releaseJob } from '../db/billing';
-import { type Db, rows } from '../db/client';
-import { unfinishedJobs } from '../db/jobs';
+import type { Db } from '../db/client';
+import { orphanedReservations, unfinishedJobs } from '../db/jobs';
 import { addMilliseconds, type Instant } from '../domain/instant';
 
 export type WorkflowStatus = 'running' | 'closed' | 'missing';
@@ -52,17 +52,4 @@ export function createReconcileActivities({ db, workflowStatus }: ReconcileDepen
       };
     },
   };
-}
-
-/** Open reservations whose job has ended or does not exist: impossible unless somebody wrote by hand. */
-async function orphanedReservations(db: Db): Promise<string[]> {
-  const found = await rows<{ jobId: string; state: string | null }>(
-    db,
-    `select r.job_id as "jobId", j.state
-     from reservations r
-     left join jobs j on j.id = r.job_id
-     where r.state = 'open' and (j.id is null or j.ended_at is not null)
-     limit 100`,
-  );
-  return found.map(({ jobId, state }) => `reservation of job ${jobId} is open, the job is ${state ?? 'missing'}`);
 }

@@ -15,7 +15,7 @@ import { type Db, isUnavailable } from '../db/client';
 import { getJob, type Job } from '../db/jobs';
 import type { ObjectStore } from '../db/objectStore';
 import { ratesOf } from '../db/rateCards';
-import { formatCredits } from '../domain/credits';
+import { formatCredits, sayCredits } from '../domain/credits';
 import { exceeds, type RunningCost, runningCost, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
 import type { ParkedFor } from '../domain/job';
@@ -188,7 +188,7 @@ class AttemptRun {
       await this.park(run, cost, reserved >= cap ? 'cap' : 'credits');
     } else if (this.suspended) {
       await this.resume(run);
-    } else if (wantsTopUp(cost, reserved) && this.askedAt !== reserved) {
+    } else if (reserved < cap && wantsTopUp(cost, reserved) && this.askedAt !== reserved) {
       if (await this.tell({ kind: 'usage', ...written(cost) })) this.askedAt = reserved;
     }
   }
@@ -200,11 +200,10 @@ class AttemptRun {
       this.giveSlotBack();
     }
     if (this.saidParkedFor === parkedFor) return;
-    const { metered } = written(cost);
     const message =
       parkedFor === 'cap'
-        ? `The job has used ${metered} credits, more than its not-to-exceed amount: raise it, or the job is stopped and settled.`
-        : `The job has used ${metered} credits, more than is reserved: add credits, or the job is stopped and settled.`;
+        ? `The job has used ${sayCredits(cost.metered)}, more than its not-to-exceed amount: raise it, or the job is stopped and settled.`
+        : `The job has used ${sayCredits(cost.metered)}, more than is reserved: add credits, or the job is stopped and settled.`;
     const { db, now } = this.dependencies;
     // The engine stands still already; what cannot be said now is said at the next look.
     if (!(await survive(() => parkJob(db, { jobId: this.job.id, parkedFor, message, at: now() })))) return;

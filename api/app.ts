@@ -52,7 +52,7 @@ export function createApp(dependencies: ApiDependencies): Express {
   for (const path of new Set(routes.map((one) => one.path))) {
     app.all(path, (request, response) => {
       const allowed = routes.filter((one) => one.path === path).map((one) => one.method.toUpperCase());
-      response.setHeader('Allow', allowed.join(', '));
+      response.setHeader('Allow', allowed.join(', ').replace('GET', 'GET, HEAD'));
       sendProblem(request, response, new BillingError('method_not_allowed', `Use ${allowed.join(' or ')} here.`));
     });
   }
@@ -68,13 +68,36 @@ function pipeline(dependencies: ApiDependencies, one: Route): RequestHandler[] {
     serve(dependencies, one, request, response).catch(next);
   };
   if (!one.body) return [answer];
-  return [requireJson, express.json({ limit: BODY_MAX, strict: true }), answer];
+  return [requireJson, express.json({ limit: BODY_MAX, strict: true, inflate: false }), requirePlain, answer];
 }
 
 const requireJson: RequestHandler = (request, _response, next) => {
   if (request.is('application/json')) return next();
   next(new BillingError('unsupported_media_type', 'Send the body as application/json.'));
 };
+
+const requirePlain: RequestHandler = (request, _response, next) => {
+  const fault = faultOf(request.body, 0);
+  next(fault === null ? undefined : new BillingError('invalid_request', fault));
+};
+
+const NESTING_MAX = 32;
+
+/** What Postgres cannot keep in `text` or `jsonb`, and what is nested too deeply to be walked through safely. */
+function faultOf(value: unknown, nesting: number): string | null {
+  if (nesting > NESTING_MAX) return `The body is nested deeper than ${NESTING_MAX} levels.`;
+  if (typeof value === 'string') {
+    const isText = !value.includes('\0') && value.isWellFormed();
+    return isText ? null : 'A text in the body holds a NUL or half of a surrogate pair.';
+  }
+  if (value === null || typeof value !== 'object') return null;
+  const inside = Array.isArray(value) ? value : Object.entries(value).flat();
+  for (const member of inside) {
+    const fault = faultOf(member, nesting + 1);
+    if (fault !== null) return fault;
+  }
+  return null;
+}
 
 async function serve(dependencies: ApiDependencies, one: Route, request: Request, response: Response): Promise<void> {
   const { db, now } = dependencies;
@@ -95,7 +118,8 @@ async function serve(dependencies: ApiDependencies, one: Route, request: Request
   const claim = one.idempotent ? await claimRequest(dependencies, one, request, person, at) : null;
   if (claim?.answer) {
     response.setHeader('Idempotent-Replayed', 'true');
-    return send(response, claim.answer);
+    const headers = claim.answer.status === 201 ? one.created?.(claim.resourceId) : undefined;
+    return send(response, { ...claim.answer, ...(headers && { headers }) });
   }
   const reply = await one.handle({
     ...asked,
@@ -161,9 +185,8 @@ async function claimRequest(dependencies: ApiDependencies, one: Route, request: 
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (value === null || typeof value !== 'object') return value;
-  return Object.entries(value)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => [name, canonical(member)]);
+  const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([name, member]) => [name, canonical(member)]));
 }
 
 function send(response: Response, { status, body, headers }: Reply): void {

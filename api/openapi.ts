@@ -28,16 +28,24 @@ export function openApiDocument(routes: readonly Route[]): Json {
     paths,
     components: {
       securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, hf_….' } },
-      schemas: components(),
+      schemas: components(routes),
     },
   };
 }
 
-function components(): Json {
-  const named = Object.values(schemas).filter((schema) => schema instanceof z.ZodType && idOf(schema) !== undefined);
+/** Every schema with a name, those of the pages of lists included: they are made by the routes that answer them. */
+function components(routes: readonly Route[]): Json {
+  const answered = routes.flatMap(({ answers }) => Object.values(answers).map(({ schema }) => schema));
+  const named = new Map<string, z.ZodType>();
+  for (const schema of [...Object.values(schemas), ...answered]) {
+    const id = idOf(schema);
+    if (id !== undefined && !named.has(id)) named.set(id, schema as z.ZodType);
+  }
   const registry = z.registry<{ id: string }>();
-  for (const schema of named) registry.add(schema as z.ZodType, { id: idOf(schema as z.ZodType) ?? '' });
-  return z.toJSONSchema(z.globalRegistry, { uri: ref, io: 'input', unrepresentable: 'any' }).schemas as Json;
+  for (const [id, schema] of named) registry.add(schema, { id });
+  const { schemas: made } = z.toJSONSchema(registry, { uri: ref, io: 'input', unrepresentable: 'any' });
+  // Inside one document a schema is known by its place: an `$id` would change what its references are relative to.
+  return Object.fromEntries(Object.entries(made).map(([id, { $schema: _schema, $id: _id, ...json }]) => [id, json]));
 }
 
 function idOf(schema: unknown): string | undefined {
@@ -109,16 +117,21 @@ function answersOf(one: Route): Json {
   );
 }
 
-/** Refusals by status, each with the codes that it can carry. */
-function refusalsOf(one: Route): Json {
+/** Every code that a route can refuse with. */
+export function codesOf(one: Route): Set<RefusalCode> {
   const always: RefusalCode[] = ['internal_error', 'unavailable'];
   const keyed: RefusalCode[] = one.idempotent ? ['idempotency_key_required', 'idempotency_key_reused'] : [];
   const guarded: RefusalCode[] = one.roles === 'anyone' ? [] : ['unauthenticated'];
   const limited: RefusalCode[] = Array.isArray(one.roles) ? ['forbidden'] : [];
   const parsed: RefusalCode[] = one.body || one.params || one.query ? ['invalid_request'] : [];
   const bodied: RefusalCode[] = one.body ? ['body_too_large', 'unsupported_media_type'] : [];
+  return new Set([...one.refusals, ...parsed, ...bodied, ...keyed, ...guarded, ...limited, ...always]);
+}
+
+/** Refusals by status, each with the codes that it can carry. */
+function refusalsOf(one: Route): Json {
   const byStatus = new Map<number, RefusalCode[]>();
-  for (const code of new Set([...one.refusals, ...parsed, ...bodied, ...keyed, ...guarded, ...limited, ...always])) {
+  for (const code of codesOf(one)) {
     const { status } = REFUSALS[code];
     if (status in one.answers) continue;
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);

@@ -43,6 +43,8 @@ export function notFound(what: string): BillingError {
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) return next(error);
+    // The asker broke off: there is nobody to answer, and its connection says nothing about ours to the database.
+    if (response.destroyed || request.socket?.destroyed) return;
     sendProblem(request, response, refusalOf(error, request, log));
   };
 }
@@ -56,10 +58,21 @@ function refusalOf(error: unknown, request: Request, log: Logger): BillingError 
     log.warn({ err: error }, 'the database cannot be reached');
     return new BillingError('unavailable', 'The database cannot be reached; send the same request again in a moment.');
   }
-  const kind = error instanceof Error && 'type' in error ? error.type : undefined;
-  if (kind === 'entity.too.large') return new BillingError('body_too_large', 'A request body is at most 256 KiB.');
-  if (kind === 'entity.parse.failed') return new BillingError('invalid_request', 'The body is not valid JSON.');
-  if (error instanceof URIError) return new BillingError('invalid_request', 'The path is not encoded correctly.');
+  const unread = refusalOfUnread(error);
+  if (unread) return unread;
   log.error({ err: error, method: request.method, path: request.path }, 'a request failed');
   return new BillingError('internal_error', 'The request failed on our side; nothing you can mend. It was logged.');
+}
+
+/** Requests that Express or the reader of JSON bodies could not read, by the type they give their errors. */
+function refusalOfUnread(error: unknown): BillingError | undefined {
+  if (error instanceof URIError) return new BillingError('invalid_request', 'The path is not encoded correctly.');
+  if (!(error instanceof Error) || !('status' in error) || typeof error.status !== 'number') return undefined;
+  const kind = 'type' in error ? error.type : undefined;
+  if (kind === 'entity.too.large') return new BillingError('body_too_large', 'A request body is at most 256 KiB.');
+  if (kind === 'encoding.unsupported' || kind === 'charset.unsupported') {
+    return new BillingError('unsupported_media_type', 'Send the body as JSON in UTF-8 without a content encoding.');
+  }
+  if (error.status < 400 || error.status >= 500) return undefined;
+  return new BillingError('invalid_request', 'The body is not valid JSON.', {}, { cause: error });
 }

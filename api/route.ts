@@ -54,6 +54,8 @@ export interface Route<
   readonly rawBody?: { readonly mediaTypes: readonly string[]; readonly description: string };
   /** Whether an Idempotency-Key is required: every write that is not idempotent by nature. */
   readonly idempotent?: boolean;
+  /** The headers of a 201 by the id of what was made, for the repeats that get the first answer again. */
+  readonly created?: (resourceId: string) => Readonly<Record<string, string>>;
   readonly answers: Readonly<Record<number, Answer>>;
   readonly refusals: readonly RefusalCode[];
   /** @returns a reply, or nothing when the handler answered the response itself. */

@@ -157,22 +157,23 @@ const jobOptions = {
   comment: text(500).default(''),
 };
 
+export const quotedJobRequest = z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' });
+
+export const unquotedJobRequest = z
+  .strictObject({
+    service: text(60),
+    input: digest,
+    parameters: parameters.default({}),
+    contractId: uuid.nullable().default(null),
+    maxCredits: amount.describe('Not to exceed.'),
+    expected: amount.optional().describe('What to reserve at first; by default what the input is estimated at.'),
+    ...jobOptions,
+  })
+  .meta({ id: 'UnquotedJobRequest' });
+
 export const jobRequest = z
   .union(
-    [
-      z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' }),
-      z
-        .strictObject({
-          service: text(60),
-          input: digest,
-          parameters: parameters.default({}),
-          contractId: uuid.nullable().default(null),
-          maxCredits: amount.describe('Not to exceed.'),
-          expected: amount.optional().describe('What to reserve at first; by default what the input is estimated at.'),
-          ...jobOptions,
-        })
-        .meta({ id: 'UnquotedJobRequest' }),
-    ],
+    [quotedJobRequest, unquotedJobRequest],
     'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds and comment fit both',
   )
   .meta({ id: 'JobRequest' });
@@ -274,23 +275,22 @@ export const lot = z
   })
   .meta({ id: 'Lot', description: 'An amount of credits with one origin, owner, kind and life.' });
 
+export const sharedLotRequest = z
+  .strictObject({
+    kind: z.literal('shared'),
+    amount,
+    purchasedAt: instant.optional().describe('Now by default. The lot expires 12 months later or with its contract.'),
+    reference: text(200).optional().describe('Order number or the like.'),
+    reason: text(500),
+  })
+  .meta({ id: 'SharedLotRequest' });
+
+export const courtesyLotRequest = z
+  .strictObject({ kind: z.literal('courtesy'), amount, expiresAt: instant, reason: text(500) })
+  .meta({ id: 'CourtesyLotRequest' });
+
 export const contractLotRequest = z
-  .discriminatedUnion('kind', [
-    z
-      .strictObject({
-        kind: z.literal('shared'),
-        amount,
-        purchasedAt: instant
-          .optional()
-          .describe('Now by default. The lot expires 12 months later or with its contract.'),
-        reference: text(200).optional().describe('Order number or the like.'),
-        reason: text(500),
-      })
-      .meta({ id: 'SharedLotRequest' }),
-    z
-      .strictObject({ kind: z.literal('courtesy'), amount, expiresAt: instant, reason: text(500) })
-      .meta({ id: 'CourtesyLotRequest' }),
-  ])
+  .discriminatedUnion('kind', [sharedLotRequest, courtesyLotRequest])
   .meta({ id: 'ContractLotRequest' });
 
 export const userLotRequest = z

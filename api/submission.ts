@@ -6,7 +6,7 @@ import { listLots } from '../db/lots';
 import { findVisibleContract, type Person } from '../db/people';
 import { findQuote } from '../db/quotes';
 import { ratesOf } from '../db/rateCards';
-import { formatCredits, minCredits, parseCredits, sumOf } from '../domain/credits';
+import { formatCredits, minCredits, parseCredits, sayCredits, sumOf } from '../domain/credits';
 import { BillingError, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import { amountToReserve } from '../domain/quote';
@@ -135,7 +135,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
     staticDetails: [
       `**${title}** of \`${job.inputName}\`, submitted by ${person.name}${contract ? ` on ${contract.name} (${contract.customer})` : ''}.`,
       '',
-      `- expected ${expected} credits, not to exceed ${maxCredits}`,
+      `- expected ${sayCredits(job.expected)}, not to exceed ${sayCredits(job.maxCredits)}`,
       `- rate card ${job.rateCardVersion}, ${job.quoteId === null ? 'no quote' : `quote \`${job.quoteId}\``}`,
       `- input \`${job.inputDigest}\``,
       ...(job.comment === '' ? [] : ['', `> ${job.comment.replaceAll('\n', '\n> ')}`]),

@@ -2,6 +2,7 @@
 import {
   type Client,
   isGrpcServiceError,
+  ServiceError,
   WithStartWorkflowOperation,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -25,10 +26,20 @@ import type { JobStart, Workflows } from './workflowsPort';
 
 /** How long a submitter waits for the reservation before being told to look again. */
 const ANSWER_WITHIN_MS = 3_000;
+const LOOK_WITHIN_MS = 1_000;
 
 export function temporalWorkflows(client: Client): Workflows {
   const handleOf = (jobId: string) => client.workflow.getHandle(jobWorkflowId(jobId));
   const within = <T>(work: () => Promise<T>) => client.withDeadline(Date.now() + ANSWER_WITHIN_MS, work);
+
+  function isStarted(jobId: string): Promise<boolean> {
+    return client
+      .withDeadline(Date.now() + LOOK_WITHIN_MS, () => handleOf(jobId).describe())
+      .then(
+        () => true,
+        () => false,
+      );
+  }
 
   return {
     async startJob(start) {
@@ -40,8 +51,9 @@ export function temporalWorkflows(client: Client): Workflows {
           }),
         );
       } catch (error) {
-        if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
-        throw refusalOf(error);
+        if (!(error instanceof WorkflowUpdateRPCTimeoutOrCancelledError)) throw refusalOf(error);
+        // No answer in time may mean that no worker is there, or no Temporal: only the first is an accepted job.
+        return (await isStarted(start.input.jobId)) ? null : Promise.reject(refusalOf(error));
       }
     },
     async raiseCap(jobId, request) {
@@ -125,7 +137,8 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof WorkflowUpdateFailedError) {
     return new BillingError('job_already_ended', error.cause?.message ?? error.message, {}, { cause: error });
   }
-  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcServiceError(error)) {
+  const isFromServer = error instanceof ServiceError || isGrpcServiceError(error);
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isFromServer) {
     return new BillingError(
       'unavailable',
       'Temporal or its workers did not answer in time; send the same request again in a moment.',

@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { heldBy } from '../domain/batch';
 import { type Assessment, assess, type Dossier, type DossierDraw, drawn, recomputeDossier } from '../domain/charge';
-import { type Credits, formatCredits } from '../domain/credits';
+import { type Credits, formatCredits, sayCredits } from '../domain/credits';
 import type { Draw } from '../domain/drawdown';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
@@ -22,7 +22,9 @@ export interface Rejection {
   readonly details: Readonly<Record<string, string>>;
 }
 
-export type ReserveResult = { readonly reserved: Credits } | { readonly rejected: Rejection };
+export type ReserveResult =
+  | { readonly reserved: Credits; readonly draws: readonly DossierDraw[] }
+  | { readonly rejected: Rejection };
 
 /** Thrown inside a batch when the job's row is not in the state the act needs: the batch must not commit. */
 class JobMoved extends Error {}
@@ -57,7 +59,7 @@ async function noteReserved(trx: Trx, job: Job, transfers: readonly Transfer[], 
   const draws = await describeDraws(trx, drawsInto('reserved', transfers));
   await addJobEvent(trx, job.id, {
     kind: 'reserved',
-    message: `${formatCredits(job.expected)} credits are reserved.`,
+    message: `Reserved: ${sayCredits(job.expected)}.`,
     data: { reserved: formatCredits(job.expected), maxCredits: formatCredits(job.maxCredits), draws },
     at,
   });
@@ -90,15 +92,30 @@ async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult
      limit 1`,
     [jobId],
   );
-  if (event?.kind === 'reserved') return { reserved: (await getJob(db, jobId)).expected };
+  if (event?.kind === 'reserved') return holdings(db, jobId);
   if (!event) throw new Error(`job ${jobId} has neither a reservation nor a rejection`);
   const { code = 'reservation_closed', ...details } = event.data;
   return { rejected: { code, message: event.message, details } };
 }
 
-export type TopUpResult =
-  | { readonly reserved: Credits; readonly cap: Credits }
-  | { readonly refused: Rejection; readonly reserved: Credits; readonly cap: Credits };
+/** What a job's reservation holds, from which lots, and up to what it may grow. */
+export interface Holdings {
+  readonly reserved: Credits;
+  readonly cap: Credits;
+  readonly draws: readonly DossierDraw[];
+}
+
+async function holdings(db: Db, jobId: string): Promise<Holdings> {
+  const [reservation] = await reservationsOf(db, [jobId]);
+  if (!reservation) throw new Error(`job ${jobId} has no reservation`);
+  return {
+    reserved: heldBy(reservation),
+    cap: reservation.cap,
+    draws: await describeDraws(db, reservation.draws),
+  };
+}
+
+export type TopUpResult = Holdings & { readonly refused: Rejection | null };
 
 /**
  * Brings a job's reservation up to a target, never past its not-to-exceed amount.
@@ -120,16 +137,14 @@ export async function topUpJob(
     const added = amountMoved(applied.transfers, { to: 'reserved' });
     await addJobEvent(trx, jobId, {
       kind: 'topped-up',
-      message: `${formatCredits(added)} more credits are reserved.`,
+      message: `Reserved in addition: ${sayCredits(added)}.`,
       data: { added: formatCredits(added), draws: await describeDraws(trx, drawsInto('reserved', applied.transfers)) },
       at,
     });
     await trx.raw('update jobs set revision = revision + 1 where id = ?', [jobId]);
   });
-  const [reservation] = await reservationsOf(db, [jobId]);
-  if (!outcome || !reservation) throw new Error(`job ${jobId} has no reservation to top up`);
-  const now = { reserved: heldBy(reservation), cap: reservation.cap };
-  return outcome.accepted ? now : { ...now, refused: outcome };
+  if (!outcome) throw new Error(`the top-up of job ${jobId} has no outcome`);
+  return { ...(await holdings(db, jobId)), refused: outcome.accepted ? null : outcome };
 }
 
 /**
@@ -153,7 +168,7 @@ export async function raiseJobCap(
     await trx.raw('update jobs set max_credits = ?, revision = revision + 1 where id = ?', [cap.toString(), jobId]);
     await addJobEvent(trx, jobId, {
       kind: 'cap-raised',
-      message: `The not-to-exceed amount is now ${formatCredits(cap)} credits.`,
+      message: `The not-to-exceed amount is now ${sayCredits(cap)}.`,
       data: { maxCredits: formatCredits(cap), actor },
       at,
     });
@@ -280,7 +295,7 @@ async function noteSettled(trx: Trx, settled: Settled): Promise<void> {
   );
   await addJobEvent(trx, job.id, {
     kind: 'settled',
-    message: `${dossier.charged} credits are charged. ${message}`,
+    message: `Charged: ${sayCredits(charged)}. ${message}`,
     data: { charged: dossier.charged, absorbed: dossier.absorbed, chargeId: dossier.chargeId, end },
     at,
   });
@@ -329,11 +344,11 @@ async function noteReleased(
 ): Promise<void> {
   const { reason, message, at, transfers } = released;
   await mustMove(trx, { id: job.id, from: ['reserving', 'settling'], to: 'released', reason, message, endedAt: at });
-  const amount = formatCredits(amountMoved(transfers, { from: 'reserved' }));
+  const amount = amountMoved(transfers, { from: 'reserved' });
   await addJobEvent(trx, job.id, {
     kind: 'released',
-    message: `Nothing is charged; ${amount} reserved credits are released. ${message}`,
-    data: { code: reason, released: amount },
+    message: `Nothing is charged; released: ${sayCredits(amount)}. ${message}`,
+    data: { code: reason, released: formatCredits(amount) },
     at,
   });
 }

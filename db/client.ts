@@ -43,8 +43,12 @@ export function connect(url: string, options: { poolMax?: number; applicationNam
     } as Knex.PgConnectionConfig,
     pool: { min: 0, max: options.poolMax ?? 10 },
     acquireConnectionTimeout: 5_000,
+    // Errors are thrown; knex would print them to standard output as well, into what programs read there.
+    log: { warn: silent, error: silent, deprecate: silent, debug: silent },
   });
 }
+
+function silent(): void {}
 
 /** Postgres writes `2026-01-31 12:00:00.5+00` in a UTC session. */
 function instantOf(text: string): Instant {
@@ -98,4 +102,9 @@ export async function firstRow<T>(
   bindings: readonly unknown[] = [],
 ): Promise<T | undefined> {
   return (await rows<T>(db, sql, bindings))[0];
+}
+
+/** Asks for a table of ours: a server without the schema serves nobody. @throws what keeps the database from answering. */
+export async function ping(db: Db): Promise<void> {
+  await rows(db, 'select 1 from rate_cards limit 1');
 }

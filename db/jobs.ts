@@ -206,3 +206,16 @@ export function unfinishedJobs(
     [page.submittedBefore, page.after, page.after, page.limit],
   );
 }
+
+/** Open reservations whose job has ended or does not exist: impossible unless somebody wrote by hand. */
+export async function orphanedReservations(db: Db): Promise<string[]> {
+  const found = await rows<{ jobId: string; state: string | null }>(
+    db,
+    `select r.job_id as "jobId", j.state
+     from reservations r
+     left join jobs j on j.id = r.job_id
+     where r.state = 'open' and (j.id is null or j.ended_at is not null)
+     limit 100`,
+  );
+  return found.map(({ jobId, state }) => `reservation of job ${jobId} is open, the job is ${state ?? 'missing'}`);
+}

@@ -72,7 +72,9 @@ async function lockAndLoad(trx: Trx, operations: readonly Operation[]): Promise<
   const poolIds = [...new Set(operations.flatMap(poolsOf))].sort();
   const jobIds = operations.flatMap((operation) => (operation.kind === 'grant' ? [] : [operation.jobId]));
   // One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
-  await trx.raw('select id from pools where id = any(?::uuid[]) order by id for update', [poolIds]);
+  const locked = await rows(trx, 'select id from pools where id = any(?::uuid[]) order by id for update', [poolIds]);
+  // Without its lock a pool could be spent twice.
+  if (locked.length < poolIds.length) throw new Error(`of the pools ${poolIds.join(', ')} only ${locked.length} exist`);
   return {
     lots: await lotsOfPools(trx, poolIds),
     reservations: await reservationsOf(trx, jobIds),

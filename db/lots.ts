@@ -51,8 +51,3 @@ export async function grantLot(
   ]);
   if (outcome && !outcome.accepted) throw new BillingError(outcome.code, outcome.message, outcome.details);
 }
-
-/** Makes sure that a contract or user has a pool for its lots. */
-export async function openPool(db: Db, id: string, owner: 'contract' | 'user'): Promise<void> {
-  await db.raw('insert into pools (id, owner) values (?, ?) on conflict do nothing', [id, owner]);
-}

@@ -4,7 +4,7 @@ import { type Credits, parseCredits } from '../domain/credits';
 import { addMilliseconds, addMonths, type Instant } from '../domain/instant';
 import { sharedLotExpiry } from '../domain/lots';
 import { type Db, firstRow, inTransaction, type Trx } from './client';
-import { grantLot, openPool } from './lots';
+import { grantLot } from './lots';
 import { createApiKey, personOfKey, type Role } from './people';
 import { publishRateCard } from './rateCards';
 import { SEED_RATE_CARDS } from './seedRateCards';
@@ -90,13 +90,11 @@ async function seedPeople(trx: Trx, at: Instant): Promise<void> {
 }
 
 async function seedLots(db: Db, at: Instant): Promise<void> {
-  await openPool(db, DEMO.people.submitter.id, 'user');
   await seedLot(db, id(31), { individual: DEMO.people.submitter.id, amount: parseCredits('10') }, at);
   for (const [lotId, contractId, amount] of [
     [id(32), DEMO.contract, '500'],
     [id(33), DEMO.smallContract, '2'],
   ] as const) {
-    await openPool(db, contractId, 'contract');
     await seedLot(db, lotId, { contract: contractId, amount: parseCredits(amount) }, at);
   }
 }

@@ -60,7 +60,7 @@ export const SEARCH_ATTRIBUTES = {
   BillingState: 'Keyword',
 } as const;
 
-const DYNAMIC_CONFIG: Readonly<Record<string, string>> = {
+export const DYNAMIC_CONFIG: Readonly<Record<string, string>> = {
   // Fairness between customers in a backlog of jobs.
   'matching.autoEnableV2': 'true',
   'system.enableActivityEagerExecution': 'true',

@@ -2,7 +2,17 @@
  * Plans a batch of operations against the locked rows they concern. Operations are decided one after the other, in
  * arrival order; each succeeds or is refused on its own, and a refusal changes nothing.
  */
-import { CREDITS_MAX, type Credits, credits, formatCredits, maxCredits, minCredits, sumOf, ZERO } from './credits';
+import {
+  CREDITS_MAX,
+  type Credits,
+  credits,
+  formatCredits,
+  maxCredits,
+  minCredits,
+  sayCredits,
+  sumOf,
+  ZERO,
+} from './credits';
 import { compareForDrawdown, type Draw, drawDown, payingLots, take } from './drawdown';
 import type { RefusalCode } from './errors';
 import { topUpAmount } from './forecast';
@@ -218,7 +228,7 @@ class Book {
     if (operation.cap <= reservation.cap) {
       return refused(
         'cap_not_raised',
-        `The not-to-exceed amount is ${formatCredits(reservation.cap)} credits already; give more than that.`,
+        `The not-to-exceed amount is ${sayCredits(reservation.cap)} already; give more than that.`,
         { maxCredits: formatCredits(reservation.cap) },
       );
     }
@@ -352,7 +362,7 @@ function insufficient(amounts: { required: Credits; available: Credits; shortfal
   const shortfall = formatCredits(amounts.shortfall);
   return refused(
     'insufficient_credits',
-    `${required} credits are needed, ${available} can be spent here now: ${shortfall} are missing.`,
+    `Needed: ${required} credits. Spendable here now: ${available}. Missing: ${shortfall}.`,
     { required, available, shortfall },
   );
 }

@@ -45,6 +45,11 @@ export function formatCredits(amount: bigint): string {
   return `${amount < 0n ? '-' : ''}${absolute / MICRO}${fraction && `.${fraction}`}`;
 }
 
+/** An amount as a person says it: `1 credit`, `2.5 credits`. */
+export function sayCredits(amount: bigint): string {
+  return `${formatCredits(amount)} ${amount === MICRO ? 'credit' : 'credits'}`;
+}
+
 export function addCredits(...amounts: readonly Credits[]): Credits {
   return credits(amounts.reduce((sum: bigint, amount) => sum + amount, 0n));
 }

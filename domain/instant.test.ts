@@ -62,3 +62,7 @@ test.each(['', 'tomorrow', '2026-01-31', '2026-01-31T12:00:00', '2026-02-30T12:0
     expect(() => parseInstant(text)).toThrow(/RFC 3339/);
   },
 );
+
+test.each(['+010000-01-01T00:00:00Z', '-000001-12-31T23:59:59Z'])('%s would not compare, and is refused', (text) => {
+  expect(() => parseInstant(text)).toThrow(/years 0000 to 9999/);
+});

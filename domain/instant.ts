@@ -49,5 +49,8 @@ export function earlierOf(a: Instant, b: Instant): Instant {
 }
 
 function canonical(instant: Temporal.Instant): Instant {
-  return instant.toString({ fractionalSecondDigits: 6 }) as Instant;
+  const text = instant.toString({ fractionalSecondDigits: 6 });
+  // Other years are written with a sign, and would not compare as strings.
+  if (!/^[0-9]{4}-/.test(text)) throw new RangeError('an instant lies in the years 0000 to 9999');
+  return text as Instant;
 }

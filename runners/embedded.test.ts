@@ -137,6 +137,14 @@ describe('what an engine writes', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(40 * 2 ** 20);
   });
 
+  it('reads a flood of 20 MB of reports and keeps none of them', async () => {
+    const line = `${JSON.stringify({ type: 'progress', fraction: 0.5, counters: { pixels: 1 }, note: 'x'.repeat(950) })}\n`;
+    const before = process.memoryUsage().rss;
+    const end = await ended([{ do: 'write', text: line.repeat(40), times: 500 }, DONE, EXIT]);
+    expect(end).toMatchObject({ kind: 'completed', counters: { pixels: 1 } });
+    expect(process.memoryUsage().rss - before).toBeLessThan(120 * 2 ** 20);
+  });
+
   it('keeps only the end of a long log', async () => {
     const end = await ended([
       { do: 'write', fd: 2, text: 'x'.repeat(50_000), times: 20 },

@@ -21,11 +21,13 @@ export async function bill<Name extends keyof JobActivities>(
   input: Parameters<Act<Name>>[0],
 ): Promise<Awaited<ReturnType<Act<Name>>>> {
   const summary = SUMMARIES[name];
-  // Well under the ten seconds of a workflow task, so that a slow database does not time the task out.
+  // Well under the ten seconds of a workflow task, so that a slow database does not time the task out. The attempts are
+  // counted as well: a schedule-to-close timeout that falls into the pause between two attempts is forgotten by the SDK
+  // (1.24), and the local activity would be tried for as long as the database is away.
   const local = proxyLocalActivities<JobActivities>({
     startToCloseTimeout: '4s',
     scheduleToCloseTimeout: '6s',
-    retry: { initialInterval: '200ms', maximumInterval: '1s' },
+    retry: { initialInterval: '200ms', maximumInterval: '1s', maximumAttempts: 4 },
     summary,
   });
   const regular = proxyActivities<JobActivities>({

@@ -63,6 +63,8 @@ class JobRun {
   private state: JobState = 'reserving';
   private reservation: ReservationOutcome | undefined;
   private reserved = '0';
+  private draws: JobView['draws'] = [];
+  private closing: JobView['closing'] = null;
   private maxCredits: string;
   private metered = '0';
   private forecast = '0';
@@ -116,6 +118,7 @@ class JobRun {
       return result.rejected;
     }
     this.reserved = result.reserved;
+    this.draws = result.draws;
     this.reservation = { status: 'reserved', reserved: result.reserved };
     this.enter('running');
     return null;
@@ -196,6 +199,7 @@ class JobRun {
     const target = this.forecast;
     const result = await bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
     this.reserved = result.reserved;
+    this.draws = result.draws;
     this.maxCredits = result.maxCredits;
     this.note = result.refused?.message ?? '';
     this.show();
@@ -205,6 +209,7 @@ class JobRun {
     this.enter('settling');
     const closing = await bill('close', { jobId: this.input.jobId, end, message, at: now() });
     this.note = message;
+    this.closing = closing;
     this.enter(closing.state);
     return { ...closing, end, rejection: null };
   }
@@ -285,8 +290,8 @@ class JobRun {
   }
 
   private view(): JobView {
-    const { state, reserved, maxCredits, metered, forecast, parkedFor, topUps } = this;
-    return { state, reserved, maxCredits, metered, forecast, parkedFor, topUps };
+    const { state, reserved, draws, maxCredits, metered, forecast, parkedFor, topUps, closing } = this;
+    return { state, reserved, draws, maxCredits, metered, forecast, parkedFor, topUps, closing };
   }
 
   private show(): void {

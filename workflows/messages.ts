@@ -1,5 +1,6 @@
 /** What is said to a job's workflow and what it answers: plain JSON, amounts in decimal strings. */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { DossierDraw } from '../domain/charge';
 import type { ParkedFor } from '../domain/job';
 
 export const JOBS_TASK_QUEUE = 'holdfast-jobs';
@@ -52,11 +53,14 @@ export type RunReport =
 export interface JobView {
   readonly state: string;
   readonly reserved: string;
+  readonly draws: readonly DossierDraw[];
   readonly maxCredits: string;
   readonly metered: string;
   readonly forecast: string;
   readonly parkedFor: ParkedFor | null;
   readonly topUps: number;
+  /** Set once the billing is closed. */
+  readonly closing: { readonly charged: string; readonly absorbed: string; readonly released: string } | null;
 }
 
 export const reservationUpdate = defineUpdate<ReservationOutcome>('reservation');

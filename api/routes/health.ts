@@ -1,4 +1,4 @@
-import { rows } from '../../db/client';
+import { ping } from '../../db/client';
 import type { ApiDependencies } from '../app';
 import { type Route, route } from '../route';
 import * as schemas from '../schemas';
@@ -29,7 +29,7 @@ export function healthRoutes({ db, workflows }: ApiDependencies): Route[] {
       handle: async () => {
         const parts = await workflows.notReady();
         try {
-          await rows(db, 'select 1 from rate_cards limit 1');
+          await ping(db);
         } catch (error) {
           parts.database = error instanceof Error ? error.message : String(error);
         }

@@ -47,9 +47,9 @@ export function inputRoutes({ db, store, services, settings }: ApiDependencies):
           throw tooLarge(settings.inputBytesMax);
         const stored = await store.put(request, settings.inputBytesMax);
         if (stored.size === 0) throw new BillingError('input_invalid', 'The file is empty.');
-        const input = { ...stored, name: query.name, mediaType };
-        await addInput(db, person.userId, input);
-        return { status: 201, body: input, headers: { Location: `/v1/inputs/${stored.digest}` } };
+        await addInput(db, person.userId, { ...stored, name: query.name, mediaType });
+        const body = await findInput(db, person.userId, stored.digest);
+        return { status: 201, body, headers: { Location: `/v1/inputs/${stored.digest}` } };
       },
     }),
     route({

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { CPU_METER } from '../../activities/metering';
 import { attemptsOf, resultsOf, usageOfJob } from '../../db/attempts';
 import { findChargeOfJob } from '../../db/charges';
 import { addJobEvent, findVisibleJob, getJob, type Job, listVisibleJobs } from '../../db/jobs';
 import type { Person } from '../../db/people';
 import { BillingError, type RefusalCode } from '../../domain/errors';
 import { isTerminal } from '../../domain/job';
+import { CPU_METER } from '../../services/meters';
 import type { ApiDependencies } from '../app';
 import { chargeView } from '../chargeView';
 import { createJobEvents } from '../jobEvents';
@@ -39,6 +39,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       roles: ['submitter', 'contract-admin'],
       body: schemas.jobRequest,
       idempotent: true,
+      created: (id) => ({ Location: `/v1/jobs/${id}` }),
       answers: {
         201: { description: 'Reserved, and about to run.', schema: schemas.job },
         202: {
@@ -126,6 +127,8 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
           throw new BillingError('invalid_request', 'Last-Event-ID is the id of an event of this stream.');
         }
         events.stream(job.id, BigInt(last), response);
+        // There is nothing to wait for when nobody reads.
+        if (request.method === 'HEAD') response.end();
         return undefined;
       },
     }),

@@ -1,5 +1,5 @@
 import { jobsParkedForCredits } from '../../db/jobs';
-import { type DescribedLot, findLot, grantLot, listLots, type NewLot, openPool } from '../../db/lots';
+import { type DescribedLot, findLot, grantLot, listLots, type NewLot } from '../../db/lots';
 import { findVisibleContract, findVisibleUser, type Person } from '../../db/people';
 import { formatCredits, parseCredits, sumOf } from '../../domain/credits';
 import { BillingError } from '../../domain/errors';
@@ -38,7 +38,6 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
 
   /** Grants a lot once and wakes the jobs that wait for it. */
   async function grant(lot: NewLot, by: { actor: string; reason: string; at: Instant }) {
-    await openPool(db, lot.poolId, lot.kind === 'individual' ? 'user' : 'contract');
     await grantLot(db, { lot, ...by });
     for (const { id } of await jobsParkedForCredits(db, lot.poolId)) {
       // A parked job also asks by itself from time to time, so a lost wake-up only costs time.

@@ -56,6 +56,7 @@ export function quoteRoutes(dependencies: ApiDependencies): Route[] {
       roles: ['submitter', 'contract-admin'],
       body: schemas.quoteRequest,
       idempotent: true,
+      created: (id) => ({ Location: `/v1/quotes/${id}` }),
       answers: { 201: { description: 'The quote.', schema: schemas.quote } },
       refusals: ['not_found', 'input_invalid', 'service_not_sold'],
       handle: async ({ person, body, resourceId, claimedAt }) => {

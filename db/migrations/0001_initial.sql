@@ -62,6 +62,19 @@ create table pools (
   unique (id, owner)
 );
 
+-- Every contract and user has a pool from the start, so that whoever spends always finds something to lock.
+create function open_pool() returns trigger
+  language plpgsql as $$
+begin
+  insert into pools (id, owner) values (new.id, tg_argv[0]);
+  return new;
+end
+$$;
+create trigger contracts_open_a_pool after insert on contracts
+  for each row execute function open_pool('contract');
+create trigger users_open_a_pool after insert on users
+  for each row execute function open_pool('user');
+
 create table lots (
   id uuid primary key,
   pool_id uuid not null,

@@ -1,4 +1,4 @@
-/** Customers, users and contracts as rows, with the pools of their lots. */
+/** Customers, users and contracts as rows; the database opens the pools of their lots. */
 
 import type { Authorisation, ContractTerm } from '../../domain/batch';
 import { idOf } from '../../test/builders/ids';
@@ -29,10 +29,6 @@ export async function insertPeople(
       time_zone: 'UTC',
     })),
   );
-  await db('pools').insert([
-    ...given.users.map((id) => ({ id, owner: 'user' })),
-    ...given.contracts.map(({ contractId }) => ({ id: contractId, owner: 'contract' })),
-  ]);
   if (given.authorisations.length === 0) return;
   await db('contract_users').insert(
     given.authorisations.map(({ contractId, userId, authorisedAt, removedAt }) => ({

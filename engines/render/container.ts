@@ -132,6 +132,7 @@ function boundAccessors(json: Json): void {
     const elementBytes = componentBytes * components;
     decodedBytes += elementBytes * count;
     if (decodedBytes > DECODED_BYTES_MAX) throw new InputFault('The scene declares more data than can be rendered.');
+    boundSparse(accessor, number, count);
     if (accessor.bufferView === undefined) continue;
     const view = isIndex(accessor.bufferView, views) ? views[accessor.bufferView] : undefined;
     if (!view) throw new InputFault(`Accessor ${number} names a buffer view that does not exist.`);
@@ -143,10 +144,21 @@ function boundAccessors(json: Json): void {
   }
 }
 
+/** The library writes as many sparse elements as are claimed, so a claim without bounds would never end. */
+function boundSparse(accessor: Json, number: number, count: number): void {
+  if (accessor.sparse === undefined) return;
+  const claimed = isObject(accessor.sparse) ? accessor.sparse.count : undefined;
+  if (!(typeof claimed === 'number' && Number.isSafeInteger(claimed) && claimed >= 1 && claimed <= count)) {
+    throw new InputFault(`Accessor ${number} has more sparse elements than elements.`);
+  }
+}
+
 /** What this engine renders. The rest is never decoded, so it can cost neither time nor memory. */
 function geometryOnly(json: Json): Json {
   const materials = objectsOf(json, 'materials').map((material) => {
+    checkTuples(material, { emissiveFactor: 3 });
     const pbr = isObject(material.pbrMetallicRoughness) ? material.pbrMetallicRoughness : {};
+    checkTuples(pbr, { baseColorFactor: 4 });
     return pick(
       {
         ...material,
@@ -162,11 +174,23 @@ function geometryOnly(json: Json): Json {
       pick(primitive, ['attributes', 'indices', 'material', 'mode']),
     ),
   }));
-  const nodes = objectsOf(json, 'nodes').map((node) =>
-    pick(node, ['children', 'mesh', 'camera', 'matrix', 'translation', 'rotation', 'scale']),
-  );
+  const nodes = objectsOf(json, 'nodes').map((node) => {
+    checkTuples(node, { matrix: 16, translation: 3, rotation: 4, scale: 3 });
+    return pick(node, ['children', 'mesh', 'camera', 'matrix', 'translation', 'rotation', 'scale']);
+  });
   const kept = pick(json, ['asset', 'scene', 'scenes', 'cameras', 'buffers', 'bufferViews', 'accessors']);
   return { ...kept, materials, meshes, nodes };
+}
+
+/** The library hands such fields on as they are, whatever they are. */
+function checkTuples(from: Json, lengths: Readonly<Record<string, number>>): void {
+  for (const [name, length] of Object.entries(lengths)) {
+    const tuple = from[name];
+    if (tuple === undefined) continue;
+    if (!Array.isArray(tuple) || tuple.length !== length || !tuple.every((value) => typeof value === 'number')) {
+      throw new InputFault(`The scene has a field ${name} that is not a list of ${length} numbers.`);
+    }
+  }
 }
 
 function emissiveStrength(material: Json): number {

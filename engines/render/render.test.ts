@@ -482,6 +482,13 @@ describe('a scene that cannot be rendered is reported as the input’s fault', (
       view({ accessors: [{ componentType: 5126, type: 'VEC3', count: 1e9 }] }),
       /more data/,
     ],
+    [
+      'claims sparse numbers without end',
+      view({ accessors: [{ componentType: 5126, type: 'VEC3', count: 3, sparse: { count: 1e300 } }] }),
+      /more sparse elements/,
+    ],
+    ['has a colour that is one number', view({ materials: [{ emissiveFactor: 1 }] }), /list of 3 numbers/],
+    ['has a place that is nothing', view({ nodes: [{ mesh: 0, translation: null }] }), /list of 3 numbers/],
     ['requires an unknown extension', view({ extensionsRequired: ['KHR_draco_mesh_compression'] }), /extensions/],
     ['has a mesh that is a number', view({ meshes: [7] }), /not an object/],
     ['shows nodes that are not there', view({ scenes: [{ nodes: [99] }] }), /cannot be read|no triangles/],

@@ -35,18 +35,29 @@ export function readRawFile(bytes: Uint8Array): RawPlot {
   if (names.length !== Number(field('No. Variables')) || values.byteLength < points * names.length * width) {
     throw new Error('the raw file is not whole');
   }
-  const vectors = names.map(([, name = '', type = ''], column): Vector => {
-    const read = (offset: number) => {
-      const column64 = new Float64Array(points);
-      const stride = names.length * width;
-      for (let point = 0, at = column * width + offset; point < points; point++, at += stride) {
-        column64[point] = values.getFloat64(at, true);
-      }
-      return column64;
+  const stride = names.length * width;
+  // Read when first asked for: of a large result only the drawn vectors are, and the rest would double the memory.
+  const column = (first: number) => {
+    let read: Float64Array | undefined;
+    return () => {
+      if (read) return read;
+      read = new Float64Array(points);
+      for (let point = 0, at = first; point < points; point++, at += stride) read[point] = values.getFloat64(at, true);
+      return read;
+    };
+  };
+  const vectors = names.map(([, name = '', type = ''], index): Vector => {
+    const [real, imaginary] = [column(index * width), column(index * width + 8)];
+    const vector = {
+      name,
+      type,
+      get real() {
+        return real();
+      },
     };
     // The sweep of an AC analysis is stored as a complex number without an imaginary part.
-    if (!isComplex || type === 'frequency') return { name, type, real: read(0) };
-    return { name, type, real: read(0), imaginary: read(8) };
+    if (!isComplex || type === 'frequency') return vector;
+    return Object.defineProperty(vector, 'imaginary', { get: imaginary, enumerable: true });
   });
   return { name: field('Plotname'), points, vectors };
 }

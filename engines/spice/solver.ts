@@ -54,7 +54,7 @@ async function solve({ netlist, kind, isWhole }: SolverTask): Promise<void> {
   const measurements: Record<string, string> = {};
   let measures = false;
   let told = false;
-  const tell = (message: SolverMessage) => parentPort?.postMessage(message);
+  const tell = (message: SolverMessage, moved: ArrayBuffer[] = []) => parentPort?.postMessage(message, moved);
   process.once('exit', () => {
     // The simulator quit, or stopped answering: whatever it said last is the reason.
     if (!told) tell({ type: 'failed', remarks });
@@ -123,7 +123,7 @@ async function solve({ netlist, kind, isWhole }: SolverTask): Promise<void> {
     yield 'write analysis.raw';
     const raw = simulation.__getSpiceModuleForTests().FS.readFile('analysis.raw');
     told = true;
-    tell({ type: 'finished', raw, iterations, equations, measurements, remarks });
+    tell({ type: 'finished', raw, iterations, equations, measurements, remarks }, [raw.buffer as ArrayBuffer]);
   }
 
   let asked: Generator<string, void> | undefined;

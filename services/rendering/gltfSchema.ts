@@ -9,6 +9,8 @@ const bytes = z
   .min(0)
   .max(2 ** 32);
 
+const numbers = (length: number) => z.array(z.number()).length(length).optional();
+
 function listOf<Item extends z.ZodType>(item: Item) {
   return z.array(item).max(LIST_LENGTH_MAX).default([]);
 }
@@ -28,7 +30,17 @@ export const gltfSchema = z.looseObject({
   extensionsRequired: listOf(z.string()),
   scene: index.optional(),
   scenes: listOf(z.looseObject({ nodes: listOf(index) })),
-  nodes: listOf(z.looseObject({ children: listOf(index), mesh: index.optional(), camera: index.optional() })),
+  nodes: listOf(
+    z.looseObject({
+      children: listOf(index),
+      mesh: index.optional(),
+      camera: index.optional(),
+      matrix: numbers(16),
+      translation: numbers(3),
+      rotation: numbers(4),
+      scale: numbers(3),
+    }),
+  ),
   cameras: listOf(z.looseObject({ type: z.enum(['perspective', 'orthographic']) })),
   meshes: listOf(
     z.looseObject({
@@ -42,7 +54,12 @@ export const gltfSchema = z.looseObject({
       ),
     }),
   ),
-  materials: listOf(z.looseObject({})),
+  materials: listOf(
+    z.looseObject({
+      pbrMetallicRoughness: z.looseObject({ baseColorFactor: numbers(4) }).optional(),
+      emissiveFactor: numbers(3),
+    }),
+  ),
   accessors: listOf(
     z.looseObject({
       bufferView: index.optional(),

@@ -85,7 +85,7 @@ function readStructure(json: unknown): Gltf {
       throw new InputError('input_not_gltf', 'The file is not glTF: it has no asset with a version.');
     }
     const where = issue?.path.join('.') ?? 'somewhere';
-    if (issue?.code === 'too_big' && issue.origin === 'array') {
+    if (issue?.code === 'too_big' && issue.origin === 'array' && !issue.exact) {
       throw new InputError('input_too_large', `The scene has more than ${issue.maximum} ${where}.`);
     }
     throw malformed(`${where}: ${issue?.message ?? 'not as glTF says'}`);

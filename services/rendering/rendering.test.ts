@@ -197,6 +197,13 @@ describe('a hostile or broken file is refused with a stable code', () => {
     }
   });
 
+  it('when a place or a colour is not the numbers it must be', async () => {
+    for (const translation of [null, 1, [1, 2], [1, 2, 3, 4], [1, '2', 3]]) {
+      expect(await refusal(glb({ ...TRIANGLE, nodes: [{ mesh: 0, translation }] }))).toBe('input_malformed');
+    }
+    expect(await refusal(glb({ ...TRIANGLE, materials: [{ emissiveFactor: 1 }] }))).toBe('input_malformed');
+  });
+
   it('when an index points at nothing', async () => {
     expect(await refusal(glb({ ...TRIANGLE, nodes: [{ mesh: 5 }] }))).toBe('input_malformed');
     expect(await refusal(glb({ ...TRIANGLE, nodes: [{ mesh: 0, children: [9] }] }))).toBe('input_malformed');

@@ -20,9 +20,14 @@ export function holds<T>(property: IProperty<T>, options: Parameters<T> = {}): v
 }
 
 /** Checks an asynchronous property; a failure says how to repeat it. */
-export async function holdsEventually<T>(property: IAsyncProperty<T>, options: Parameters<T> = {}): Promise<void> {
+export function holdsEventually<T>(property: IAsyncProperty<T>, options: Parameters<T> = {}): Promise<void> {
+  return repeatably(async () => assert(property, { seed: SEED, ...options }));
+}
+
+/** Runs what draws its choices from {@link SEED}; a failure says how to repeat it. */
+export async function repeatably<T>(work: () => Promise<T>): Promise<T> {
   try {
-    await assert(property, { seed: SEED, ...options });
+    return await work();
   } catch (error) {
     throw repeatable(error);
   }

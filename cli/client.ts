@@ -1,0 +1,298 @@
+/**
+ * The REST API as typed functions. A request that got no answer, or a 503, is sent again a few times with the same
+ * idempotency key, so that nothing is ever done twice.
+ */
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { z } from 'zod';
+import type * as schemas from '../api/schemas';
+import { readEvents, type ServerEvent } from './eventStream';
+
+export type Me = z.output<typeof schemas.me>;
+export type Service = z.output<typeof schemas.service>;
+export type Input = z.output<typeof schemas.input>;
+export type Quote = z.output<typeof schemas.quote>;
+export type Job = z.output<typeof schemas.job>;
+export type JobUsage = z.output<typeof schemas.usage>;
+export type Result = z.output<typeof schemas.result>;
+export type Contract = z.output<typeof schemas.contract>;
+export type Lot = z.output<typeof schemas.lot>;
+export type Balance = z.output<typeof schemas.balance>;
+export type Charge = z.output<typeof schemas.charge>;
+export type Draw = z.output<typeof schemas.draw>;
+export type QuoteRequest = z.input<typeof schemas.quoteRequest>;
+export type JobRequest = z.input<typeof schemas.jobRequest>;
+export type ContractLotRequest = z.input<typeof schemas.contractLotRequest>;
+export type UserLotRequest = z.input<typeof schemas.userLotRequest>;
+export type Problem = z.output<typeof schemas.problem> & Partial<z.output<typeof schemas.insufficientCredits>>;
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly nextCursor: string | null;
+}
+
+/** An answer of the API, read and as it was written. */
+export interface Answer<T> {
+  readonly status: number;
+  readonly body: T;
+  readonly text: string;
+}
+
+/** The API said no, with a problem that says why. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+  constructor(
+    readonly problem: Problem,
+    /** The problem exactly as it was sent. */
+    readonly text: string,
+  ) {
+    super(problem.detail);
+  }
+}
+
+/** Nobody answered, or not as the API would. */
+export class Unreachable extends Error {
+  override readonly name = 'Unreachable';
+}
+
+export interface ClientOptions {
+  readonly url: string;
+  readonly key: string;
+  /** Waits before a request is sent again. */
+  readonly pause?: (milliseconds: number) => Promise<unknown>;
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+/** Makes a client for one person of one installation. */
+export function createClient({ url, key, pause = delay }: ClientOptions) {
+  const base = url.replace(/\/+$/, '');
+  const authorization = `Bearer ${key}`;
+
+  async function send(path: string, request: () => RequestInit): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await fetch(`${base}${path}`, request()).catch((error: unknown) => error as Error);
+      const answered = outcome instanceof Response ? outcome : undefined;
+      if (answered && !BUSY.includes(answered.status)) return answered;
+      const waitMs = answered ? waitAsTold(answered, attempt) : backoffMs(attempt);
+      if (attempt === ATTEMPTS_MAX || waitMs > WAIT_MAX_MS) {
+        if (answered) return answered;
+        throw new Unreachable(`${base} does not answer: ${reasonOf(outcome as Error)}.`, { cause: outcome });
+      }
+      await answered?.body?.cancel();
+      await pause(waitMs);
+    }
+  }
+
+  async function answerOf<T>(response: Response): Promise<Answer<T>> {
+    const text = await response.text().catch((cause: unknown) => {
+      throw new Unreachable(`${base} broke off in the middle of an answer.`, { cause });
+    });
+    const body = parseJson(text);
+    if (response.ok && body !== undefined) return { status: response.status, body: body as T, text };
+    throw isProblem(body)
+      ? new Refused(body, text)
+      : new Unreachable(`${base} answered ${response.status} and not as Holdfast does; is the address right?`);
+  }
+
+  async function get<T>(path: string): Promise<Answer<T>> {
+    const headers = { authorization, accept: 'application/json' };
+    return answerOf<T>(await send(path, () => ({ headers, signal: AbortSignal.timeout(ANSWER_LIMIT_MS) })));
+  }
+
+  async function post<T>(path: string, body: unknown): Promise<Answer<T>> {
+    const headers = {
+      authorization,
+      accept: 'application/json',
+      // Made once: every repeat of this request carries the same.
+      'idempotency-key': randomUUID(),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    };
+    const text = body === undefined ? null : JSON.stringify(body);
+    const request = () => ({
+      method: 'POST',
+      headers,
+      body: text,
+      signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
+    });
+    return answerOf<T>(await send(path, request));
+  }
+
+  /** Uploads a file. The store keeps contents once, so sending it again is harmless. */
+  async function upload(file: { path: string; name: string; mediaType: string }): Promise<Answer<Input>> {
+    const headers = { authorization, accept: 'application/json', 'content-type': file.mediaType };
+    const request = (): RequestInit => ({
+      method: 'POST',
+      headers,
+      // Streamed: a scene may be larger than what memory should hold.
+      body: Readable.toWeb(createReadStream(file.path)) as NonNullable<RequestInit['body']>,
+      duplex: 'half',
+    });
+    return answerOf<Input>(await send(`/v1/inputs?${new URLSearchParams({ name: file.name })}`, request));
+  }
+
+  /** Downloads a result into a file that appears only once it is whole. */
+  async function download(jobId: string, name: string, path: string): Promise<void> {
+    const address = `/v1/jobs/${encodeURIComponent(jobId)}/results/${encodeURIComponent(name)}`;
+    const response = await send(address, () => ({ headers: { authorization } }));
+    if (!response.ok || !response.body) {
+      await answerOf(response);
+      return;
+    }
+    const unfinished = `${path}.part`;
+    try {
+      await pipeline(Readable.fromWeb(response.body as never), createWriteStream(unfinished));
+      await rename(unfinished, path);
+    } finally {
+      await rm(unfinished, { force: true });
+    }
+  }
+
+  /**
+   * Follows a job until its last event, `end`. A stream that breaks, or is silent for too long, is taken up again after
+   * the last event that had an id.
+   */
+  async function* events(jobId: string): AsyncGenerator<ServerEvent> {
+    let lastId = '';
+    for (let failures = 0; failures < STREAM_FAILURES_MAX; failures++) {
+      if (failures > 0) await pause(backoffMs(failures));
+      const silence = watchSilence();
+      try {
+        for await (const event of readEvents(await streamOf(jobId, lastId, silence))) {
+          failures = 0;
+          if (event.id) lastId = event.id;
+          yield event;
+          if (event.event === 'end') return;
+        }
+      } catch (error) {
+        // Refusals are final; what broke off may be taken up again.
+        if (error instanceof Refused || error instanceof Unreachable) throw error;
+      } finally {
+        silence.end();
+      }
+    }
+    throw new Unreachable(`${base} broke off the events of the job again and again.`);
+  }
+
+  async function streamOf(jobId: string, lastId: string, silence: Silence): Promise<AsyncIterable<Uint8Array>> {
+    const headers = { authorization, accept: 'text/event-stream', ...(lastId && { 'last-event-id': lastId }) };
+    const response = await send(`/v1/jobs/${encodeURIComponent(jobId)}/events`, () => {
+      silence.heard();
+      return { headers, signal: silence.signal };
+    });
+    if (response.ok && response.body) return silence.over(response.body as unknown as AsyncIterable<Uint8Array>);
+    await answerOf(response);
+    throw new Unreachable(`${base} sent no events.`);
+  }
+
+  const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`;
+  const contract = (id: string) => `/v1/contracts/${encodeURIComponent(id)}`;
+  const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
+  const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
+
+  return {
+    url: base,
+    upload,
+    download,
+    events,
+    me: () => get<Me>('/v1/me'),
+    services: () => get<Page<Service>>('/v1/services'),
+    service: (name: string) => get<Service>(`/v1/services/${encodeURIComponent(name)}`),
+    quote: (body: QuoteRequest) => post<Quote>('/v1/quotes', body),
+    findQuote: (id: string) => get<Quote>(`/v1/quotes/${encodeURIComponent(id)}`),
+    submit: (body: JobRequest) => post<Job>('/v1/jobs', body),
+    jobs: (query: Readonly<Record<string, string>> = {}) => get<Page<Job>>(`/v1/jobs${queryOf(query)}`),
+    job: (id: string) => get<Job>(job(id)),
+    usage: (id: string) => get<JobUsage>(`${job(id)}/usage`),
+    cancel: (id: string) => post<Job>(`${job(id)}/cancel`, undefined),
+    raiseCap: (id: string, maxCredits: string) => post<Job>(`${job(id)}/raise-cap`, { maxCredits }),
+    chargeOfJob: (id: string) => get<Charge>(`${job(id)}/charge`),
+    results: (id: string) => get<Page<Result>>(`${job(id)}/results`),
+    contracts: () => get<Page<Contract>>('/v1/contracts'),
+    contractLots: (id: string) => get<Page<Lot>>(`${contract(id)}/lots`),
+    contractBalance: (id: string) => get<Balance>(`${contract(id)}/balance`),
+    grantToContract: (id: string, body: ContractLotRequest) => post<Lot>(`${contract(id)}/lots`, body),
+    userLots: (id: string) => get<Page<Lot>>(`${user(id)}/lots`),
+    userBalance: (id: string) => get<Balance>(`${user(id)}/balance`),
+    grantToUser: (id: string, body: UserLotRequest) => post<Lot>(`${user(id)}/lots`, body),
+    charges: (query: Readonly<Record<string, string>> = {}) => get<Page<Charge>>(`/v1/charges${queryOf(query)}`),
+    charge: (id: string) => get<Charge>(charge(id)),
+    dossier: (id: string) => get<Record<string, unknown>>(`${charge(id)}/dossier`),
+  };
+}
+
+/** Statuses that say "not now" of the whole server, whatever was asked. */
+const BUSY: readonly number[] = [429, 502, 503, 504];
+const ATTEMPTS_MAX = 5;
+const FIRST_WAIT_MS = 250;
+const LATER_WAIT_MAX_MS = 5_000;
+/** Told to wait longer than this, a person would rather know. */
+const WAIT_MAX_MS = 30_000;
+const ANSWER_LIMIT_MS = 60_000;
+/** A living stream says something every 15 s. */
+const SILENCE_MAX_MS = 50_000;
+const STREAM_FAILURES_MAX = 8;
+
+function backoffMs(attempt: number): number {
+  return Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), LATER_WAIT_MAX_MS);
+}
+
+/** As long as `Retry-After` says, in seconds or as a date; our own wait otherwise. */
+function waitAsTold(response: Response, attempt: number): number {
+  const told = response.headers.get('retry-after')?.trim() ?? '';
+  if (/^\d{1,9}$/.test(told)) return Number(told) * 1_000;
+  const until = told === '' ? Number.NaN : Date.parse(told);
+  return Number.isNaN(until) ? backoffMs(attempt) : Math.max(0, until - Date.now());
+}
+
+type Silence = ReturnType<typeof watchSilence>;
+
+/** Aborts a stream that says nothing for too long, as one does whose other end vanished without a word. */
+function watchSilence() {
+  const abort = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Error('the stream fell silent')), SILENCE_MAX_MS);
+  };
+  return {
+    signal: abort.signal,
+    heard,
+    async *over(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+      for await (const chunk of chunks) {
+        heard();
+        yield chunk;
+      }
+    },
+    end: () => clearTimeout(timer),
+  };
+}
+
+/** `fetch` hides why it failed in causes of causes. */
+function reasonOf(error: Error): string {
+  const { cause } = error;
+  if (error.name === 'TimeoutError') return 'it took too long';
+  if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return cause.errors[0].message;
+  return cause instanceof Error ? cause.message : error.message;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isProblem(body: unknown): body is Problem {
+  return typeof body === 'object' && body !== null && 'code' in body && 'detail' in body;
+}
+
+function queryOf(query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text && `?${text}`;
+}

@@ -1,0 +1,196 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { buildProgram, runProgram } from './commands';
+import { answerJson, INSUFFICIENT, startServer, type TestServer } from './testing/server';
+
+const JOB_ID = '00000000-0000-7000-8000-0000000000aa';
+const JOB = {
+  id: JOB_ID,
+  service: 'simulation',
+  state: 'settled',
+  reason: 'completed',
+  message: null,
+  progress: '1',
+  input: { digest: `sha256:${'0'.repeat(64)}`, name: 'filter.cir' },
+  expected: '5',
+  maxCredits: '5',
+  reserved: '0',
+  draws: [],
+  charged: '5',
+  comment: '',
+  submittedAt: '2026-01-31T12:00:00.000Z',
+  endedAt: '2026-01-31T12:00:09.000Z',
+  links: { self: `/v1/jobs/${JOB_ID}` },
+};
+
+let home: string;
+const servers: TestServer[] = [];
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+});
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+  await rm(home, { recursive: true });
+});
+
+async function holdfast(words: string[], env: Record<string, string> = {}) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const terminal = { stdout, stderr, stdin: new PassThrough(), env: { HOLDFAST_HOME: home, ...env } };
+  const code = await runProgram(buildProgram(terminal), terminal, words);
+  return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') };
+}
+
+/** Answers each `METHOD path` with its status and body, and anything else with 404. */
+async function apiThat(answers: Record<string, readonly [number, unknown]>) {
+  const server = await startServer(({ method, path }, response) => {
+    const [status, body] = answers[`${method} ${path}`] ?? [404, { ...INSUFFICIENT, status: 404, code: 'not_found' }];
+    if (typeof body === 'string') {
+      response.writeHead(status, { 'content-type': 'text/event-stream' }).end(body);
+    } else answerJson(response, status, body);
+  });
+  servers.push(server);
+  return { server, env: { HOLDFAST_URL: server.url, HOLDFAST_API_KEY: 'hf_test' } };
+}
+
+test.each([
+  [['submit'], /which file/],
+  [['submit', 'a.cir'], /--service/],
+  [['submit', 'a.cir', '--service', 'simulation'], /Nobody is here to accept a quote/],
+  [['submit', 'a.cir', '--service', 'simulation', '--max', '1e3'], /--max: an amount is a plain decimal/],
+  [['submit', 'a.cir', '--service', 'simulation', '--max', '-1'], /--max: an amount is a plain decimal/],
+  [['submit', 'a.cir', '--service', 'simulation', '--expected', '1'], /--expected needs --max/],
+  [['submit', 'a.cir', '--service', 'simulation', '--max', '1', '--expected', '2'], /above --max/],
+  [['submit', 'a.cir', '--quote', JOB_ID], /--quote alone/],
+  [['submit', '--quote', JOB_ID, '--max', '3'], /--quote alone/],
+  [['submit', '--quote', JOB_ID, '--time-limit', '1.5'], /whole number of seconds/],
+  [['raise-cap', JOB_ID, '0.0000001'], /plain decimal/],
+  [['grant', '5', '--reason', 'x'], /either --contract or --user/],
+  [['jobs', '--state', 'paused'], /Allowed choices/],
+  [['frobnicate'], /unknown command/],
+  [['jobs', '--frobnicate'], /unknown option/],
+  [['--key', 'a', '--as', 'b', 'whoami'], /not both/],
+])('%j is wrong usage, told in a sentence, before anything is sent', async (words, sentence) => {
+  const { server, env } = await apiThat({});
+  const { code, stdout, stderr } = await holdfast(words, env);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(sentence);
+  expect(stdout).toBe('');
+  expect(server.received).toEqual([]);
+});
+
+test('without an installation the sentence says how to get one, and the code is 3', async () => {
+  const { code, stderr } = await holdfast(['jobs']);
+  expect(code).toBe(3);
+  expect(stderr).toMatch(/Nothing runs from .*npm start.*HOLDFAST_URL/);
+});
+
+test('an address without a key is refused; demo keys are for the installation that they are of', async () => {
+  const { code, stderr } = await holdfast(['--url', 'http://127.0.0.1:9', 'jobs']);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/HOLDFAST_API_KEY/);
+});
+
+test('help and its code are for those who ask for it', async () => {
+  const { code, stdout } = await holdfast(['--help']);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/submit .*watch .*dossier/s);
+});
+
+test('--json is the API’s answer to the byte', async () => {
+  const { env } = await apiThat({ [`GET /v1/jobs/${JOB_ID}`]: [200, JOB] });
+  const { code, stdout, stderr } = await holdfast(['job', JOB_ID, '--json'], env);
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${JSON.stringify(JOB)}\n`, stderr: '' });
+});
+
+test('a refusal prints what is lacking and what would help on standard error, and the code is 1', async () => {
+  const { server, env } = await apiThat({ 'POST /v1/jobs': [402, INSUFFICIENT] });
+  const { code, stdout, stderr } = await holdfast(['submit', '--quote', JOB_ID], env);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr.split('\n')).toEqual([
+    INSUFFICIENT.detail,
+    'What would help:',
+    '  - Have at least 10 credits added.',
+    '  - Ask for a smaller job.',
+    '',
+  ]);
+  expect(server.received[0]?.headers).toMatchObject({ authorization: 'Bearer hf_test' });
+  const forPrograms = await holdfast(['submit', '--quote', JOB_ID, '--json'], env);
+  expect(forPrograms.stdout).toBe(`${JSON.stringify(INSUFFICIENT)}\n`);
+});
+
+test('watching a job that completes ends with 0, one that does not with 4', async () => {
+  const events = 'event: end\ndata: {"progress":"1","state":"settled","reason":null,"reserved":"0"}\n\n';
+  const charge = {
+    ...{ id: JOB_ID, jobId: JOB_ID, end: 'completed', rateCardVersion: 1, bookedAt: JOB.endedAt, lines: [] },
+    ...{ exact: '5', rounding: 'microcredit-up', rated: '5', maxCredits: '5', absorbed: '0', charged: '5' },
+    ...{ draws: [], returned: [], links: {} },
+  };
+  const common = {
+    [`GET /v1/jobs/${JOB_ID}/events`]: [200, events],
+    [`GET /v1/jobs/${JOB_ID}/charge`]: [200, charge],
+  } as const;
+  const good = await apiThat({ ...common, [`GET /v1/jobs/${JOB_ID}`]: [200, JOB] });
+  const completed = await holdfast(['watch', JOB_ID], good.env);
+  expect(completed.code).toBe(0);
+  expect(completed.stdout).toMatch(/100 % {2}settled[\s\S]*charged {2,}5 credits/);
+  const cancelled = { ...JOB, reason: 'cancelled', message: 'The job was cancelled.' };
+  const bad = await apiThat({ ...common, [`GET /v1/jobs/${JOB_ID}`]: [200, cancelled] });
+  expect((await holdfast(['watch', JOB_ID], bad.env)).code).toBe(4);
+  expect((await holdfast(['watch', JOB_ID, '--json'], bad.env)).code).toBe(4);
+});
+
+const DOSSIER = {
+  format: 'holdfast-dossier/1',
+  chargeId: JOB_ID,
+  jobId: JOB_ID,
+  terms: {
+    rateCardVersion: 1,
+    rates: {
+      service: 'simulation',
+      rates: [{ meter: 'simulations', unit: 'simulation', model: { kind: 'per-unit', price: '5' } }],
+      rounding: 'microcredit-up',
+      reserves: 'expected',
+      policy: { completed: { pays: 'actual' } },
+    },
+    dimensions: {},
+  },
+  end: 'completed',
+  usage: [{ attempt: 1, charged: true, meter: 'simulations', quantity: '1' }],
+  rating: {
+    lines: [{ meter: 'simulations', unit: 'simulation', quantity: '1', price: '5', amount: '5' }],
+    exact: '5',
+    rounding: 'microcredit-up',
+    total: '5',
+  },
+  payment: { pays: 'actual' },
+  maxCredits: '5',
+  reserved: [{ at: JOB.submittedAt, kind: 'reserve', draws: [{ lotId: JOB_ID, kind: 'shared', amount: '5' }] }],
+  charged: '5',
+  absorbed: '0',
+  draws: [{ lotId: JOB_ID, kind: 'shared', amount: '5' }],
+  returned: [],
+};
+
+test('a kept dossier is verified without a server; one that was changed is found out with code 5', async () => {
+  const path = join(home, 'dossier.json');
+  await writeFile(path, JSON.stringify(DOSSIER));
+  const good = await holdfast(['dossier', path, '--verify']);
+  expect(good).toMatchObject({ code: 0, stderr: '' });
+  expect(good.stdout).toMatch(/exactly 5 credits/);
+  await writeFile(path, JSON.stringify({ ...DOSSIER, charged: '4' }));
+  const changed = await holdfast(['dossier', path, '--verify']);
+  expect(changed.code).toBe(5);
+  expect(changed.stderr).toMatch(/the charge says 4, the dossier gives 5/);
+  await writeFile(path, JSON.stringify({ ...DOSSIER, usage: null }));
+  expect((await holdfast(['dossier', path, '--verify'])).code).toBe(5);
+  await writeFile(path, '{"format":"other"}');
+  expect((await holdfast(['dossier', path, '--verify'])).code).toBe(2);
+});
+
+test('what is wrong with the configuration is wrong usage', async () => {
+  const { code, stderr } = await holdfast(['jobs'], { PORT: '1e3' });
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^PORT must be/);
+});
