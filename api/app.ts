@@ -87,7 +87,7 @@ const NESTING_MAX = 32;
 function faultOf(value: unknown, nesting: number): string | null {
   if (nesting > NESTING_MAX) return `The body is nested deeper than ${NESTING_MAX} levels.`;
   if (typeof value === 'string') {
-    const isText = !value.includes('\0') && value.isWellFormed();
+    const isText = !/[\0\p{Surrogate}]/u.test(value);
     return isText ? null : 'A text in the body holds a NUL or half of a surrogate pair.';
   }
   if (value === null || typeof value !== 'object') return null;
@@ -119,18 +119,19 @@ async function serve(dependencies: ApiDependencies, one: Route, request: Request
   if (claim?.answer) {
     response.setHeader('Idempotent-Replayed', 'true');
     const headers = claim.answer.status === 201 ? one.created?.(claim.resourceId) : undefined;
-    return send(response, { ...claim.answer, ...(headers && { headers }) });
+    return send(one, response, { ...claim.answer, ...(headers && { headers }) });
   }
   const reply = await one.handle({
     ...asked,
     resourceId: claim?.resourceId ?? '',
     claimedAt: claim?.claimedAt ?? at,
+    isRepeat: claim?.isRepeat ?? false,
   } as Parameters<Route['handle']>[0]);
   if (!reply) return;
   if (claim && reply.settled !== false) {
     await rememberAnswer(db, { userId: person.userId, key: claim.key, status: reply.status, body: reply.body });
   }
-  send(response, reply);
+  send(one, response, reply);
 }
 
 const NOBODY: Person = {
@@ -189,8 +190,8 @@ function canonical(value: unknown): unknown {
   return Object.fromEntries(sorted.map(([name, member]) => [name, canonical(member)]));
 }
 
-function send(response: Response, { status, body, headers }: Reply): void {
+function send({ answers }: Route, response: Response, { status, body, headers }: Reply): void {
   if (headers) response.set(headers);
-  const type = status >= 400 ? 'application/problem+json' : 'application/json';
+  const type = answers[status] ? (answers[status].mediaType ?? 'application/json') : 'application/problem+json';
   response.status(status).type(type).send(JSON.stringify(body));
 }

@@ -255,7 +255,7 @@ describe('a path or method that is not there', () => {
   });
 
   it.each([
-    ['DELETE', '/v1/jobs', 'GET, HEAD, POST'],
+    ['DELETE', '/v1/jobs', 'POST, GET, HEAD'],
     ['PUT', '/v1/quotes', 'POST'],
     ['PATCH', `/v1/jobs/${DEMO.contract}`, 'GET, HEAD'],
     ['GET', '/v1/inputs', 'POST'],

@@ -1,17 +1,26 @@
 /** A job as the API shows it. */
 import { describeDraws } from '../db/billing';
-import { findChargeOfJob } from '../db/charges';
+import { type Charge, findChargeOfJob } from '../db/charges';
 import type { Db } from '../db/client';
 import type { Job } from '../db/jobs';
 import { reservationsOf } from '../db/ledger';
-import { heldBy } from '../domain/batch';
-import { formatCredits } from '../domain/credits';
+import type { DossierDraw } from '../domain/charge';
+import { formatCredits, parseCredits, sumOf } from '../domain/credits';
 import { jobWorkflowId } from '../domain/job';
 
 export async function jobView(db: Db, job: Job, temporalUiUrl: string | null) {
   const [reservation] = await reservationsOf(db, [job.id]);
-  const draws = reservation?.draws ?? [];
+  const draws = await describeDraws(db, reservation?.draws ?? []);
   const charge = job.state === 'settled' ? await findChargeOfJob(db, job.id) : undefined;
+  return viewOfJob(job, { draws, charge, temporalUiUrl });
+}
+
+/** The view of a job whose draws and charge are known. */
+export function viewOfJob(
+  job: Job,
+  known: { draws: readonly DossierDraw[]; charge?: Charge | undefined; temporalUiUrl: string | null },
+) {
+  const { draws, charge, temporalUiUrl } = known;
   return {
     id: job.id,
     service: job.service,
@@ -28,8 +37,8 @@ export async function jobView(db: Db, job: Job, temporalUiUrl: string | null) {
     rateCardVersion: job.rateCardVersion,
     expected: formatCredits(job.expected),
     maxCredits: formatCredits(job.maxCredits),
-    reserved: formatCredits(heldBy({ draws })),
-    draws: await describeDraws(db, draws),
+    reserved: formatCredits(sumOf(draws, ({ amount }) => parseCredits(amount))),
+    draws,
     charged: charge ? formatCredits(charge.charged) : null,
     timeLimitSeconds: job.timeLimitSeconds,
     comment: job.comment,

@@ -16,6 +16,7 @@ export interface Asked<Params, Query, Body> {
   readonly resourceId: string;
   /** When the key was claimed: the business time of what the request does, the same for every repeat. */
   readonly claimedAt: Instant;
+  readonly isRepeat: boolean;
   readonly request: Request;
   readonly response: Response;
 }

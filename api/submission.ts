@@ -1,6 +1,5 @@
 /** Submitting a job: write it down, start its workflow, answer with the reservation. */
 import type { z } from 'zod';
-import { findInput } from '../db/inputs';
 import { findJob, getJob, insertJob, type Job, type NewJob } from '../db/jobs';
 import { listLots } from '../db/lots';
 import { findVisibleContract, type Person } from '../db/people';
@@ -13,7 +12,7 @@ import { amountToReserve } from '../domain/quote';
 import type { Rejection, ReservationOutcome } from '../workflows/messages';
 import type { ApiDependencies } from './app';
 import { priceRequest } from './estimate';
-import { jobView, linksOf } from './jobView';
+import { jobView, linksOf, viewOfJob } from './jobView';
 import { notFound, problemOf } from './problems';
 import type { Reply } from './route';
 import type { jobRequest } from './schemas';
@@ -26,6 +25,8 @@ export interface Submission {
   readonly body: JobRequest;
   readonly resourceId: string;
   readonly claimedAt: Instant;
+  /** Whether the key was claimed before, so that the job may exist already. */
+  readonly isRepeat: boolean;
 }
 
 /**
@@ -34,28 +35,35 @@ export interface Submission {
  */
 export async function submitJob(dependencies: ApiDependencies, submission: Submission): Promise<Reply> {
   const { db, settings, workflows } = dependencies;
-  const job = (await findJob(db, submission.resourceId)) ?? (await writeJob(dependencies, submission));
+  const before = submission.isRepeat ? await findJob(db, submission.resourceId) : undefined;
+  const job = before ?? (await writeJob(dependencies, submission));
   const outcome = await workflows.startJob(await startOf(dependencies, job, submission.person));
   const headers = { Location: `/v1/jobs/${job.id}` };
-  if (outcome?.status === 'rejected') return rejection(dependencies, job, outcome.rejection);
-  const body = await jobView(db, await getJob(db, job.id), settings.temporalUiUrl);
-  if (!outcome) return { status: 202, body, headers: { ...headers, 'Retry-After': '2' }, settled: false };
-  return { status: 201, body: { ...body, ...asReserved(outcome, job) }, headers };
+  if (!outcome) {
+    const body = await jobView(db, await getJob(db, job.id), settings.temporalUiUrl);
+    return { status: 202, body, headers: { ...headers, 'Retry-After': '2' }, settled: false };
+  }
+  if (outcome.status === 'rejected') return rejection(dependencies, job, outcome.rejection);
+  return { status: 201, body: asReserved(job, outcome, settings.temporalUiUrl), headers };
 }
 
 /** The job as it was when it was reserved, so that every repeat says the same however far it has come since. */
-function asReserved({ reserved }: Extract<ReservationOutcome, { status: 'reserved' }>, job: Job) {
-  return { reserved, expected: formatCredits(job.expected) };
+function asReserved(
+  job: Job,
+  { draws }: Extract<ReservationOutcome, { status: 'reserved' }>,
+  temporalUiUrl: string | null,
+) {
+  const then = { state: 'reserved', reason: null, message: null, progress: 0, endedAt: null } as const;
+  return viewOfJob({ ...job, ...then }, { draws, temporalUiUrl });
 }
 
 async function writeJob(dependencies: ApiDependencies, submission: Submission): Promise<Job> {
-  const { db } = dependencies;
   const { body, person, resourceId, claimedAt } = submission;
   const terms =
     'quoteId' in body
       ? await quotedTerms(dependencies, submission, body.quoteId)
       : await ownTerms(dependencies, submission, body);
-  await insertJob(db, {
+  return insertJob(dependencies.db, {
     id: resourceId,
     userId: person.userId,
     timeLimitSeconds: body.timeLimitSeconds,
@@ -63,7 +71,6 @@ async function writeJob(dependencies: ApiDependencies, submission: Submission): 
     submittedAt: claimedAt,
     ...terms,
   });
-  return getJob(db, resourceId);
 }
 
 type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'submittedAt'>;
@@ -79,14 +86,12 @@ async function quotedTerms(
     throw new BillingError('quote_expired', `The quote was valid until ${quote.validUntil}; ask for a new one.`);
   }
   if (quote.contractId !== null && !person.contractIds.includes(quote.contractId)) throw notFound('contract');
-  const input = await findInput(db, person.userId, quote.inputDigest);
-  if (!input) throw notFound('input');
   const rates = await ratesOf(db, quote.rateCardVersion, quote.service);
   return {
     contractId: quote.contractId,
     service: quote.service,
     inputDigest: quote.inputDigest,
-    inputName: input.name,
+    inputName: quote.inputName,
     parameters: quote.parameters,
     dimensions: quote.dimensions,
     quoteId: quote.id,

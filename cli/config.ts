@@ -97,6 +97,21 @@ export function environmentOf(config: Config): Record<string, string> {
   );
 }
 
+/** @throws ConfigError when nobody said which database: only "holdfast up" brings its own. */
+export function databaseUrl({ databaseUrl: url }: Config): string {
+  if (url === undefined)
+    throw new ConfigError('DATABASE_URL must be set for this command; "holdfast up" sets it itself.');
+  return url;
+}
+
+/** @throws ConfigError when nobody said which Temporal: only "holdfast up" brings its own. */
+export function temporalAddress({ temporalAddress: address }: Config): string {
+  if (address === undefined) {
+    throw new ConfigError('TEMPORAL_ADDRESS must be set for this command; "holdfast up" sets it itself.');
+  }
+  return address;
+}
+
 const DEFAULT_PORT = 8080;
 const MEBIBYTE = 1024 * 1024;
 /** Ten years: longer waits are a mistake in the seconds. */

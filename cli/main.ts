@@ -1,8 +1,7 @@
-/** `holdfast`: reads the configuration once and hands it to a command. */
+/** `holdfast`: the commands for people, and the commands that run the product. */
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { connect } from '../db/client';
 import { migrate } from '../db/migrate';
 import { type DemoKey, seed } from '../db/seed';
@@ -10,27 +9,28 @@ import { writePrivately } from '../dev/instance';
 import { exitWithParent } from '../dev/parent';
 import { packageRoot } from '../dev/root';
 import { instantOfMilliseconds } from '../domain/instant';
-import { type Config, ConfigError, readConfig } from './config';
-import { databaseUrl, serveApi, serveCompute, serveJobs } from './serve';
-import { upCommand } from './up';
+import { buildProgram, runProgram } from './commands';
+import { type Config, ConfigError, databaseUrl, readConfig } from './config';
 
-const SERVE = { api: serveApi, jobs: serveJobs, compute: serveCompute };
+const PARTS = ['api', 'jobs', 'compute'] as const;
 
 async function main(): Promise<void> {
-  const program = new Command('holdfast').description('Bills compute jobs in prepaid credits.');
+  const terminal = { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env };
+  const program = buildProgram(terminal);
   program
     .command('up')
     .description('bring up the whole product on embedded defaults and keep it up')
     .action(async () => {
+      // Loaded only here and in `serve`: commands for people start without Temporal's libraries.
+      const { upCommand } = require('./up') as typeof import('./up');
       process.exitCode = await upCommand(readConfig());
     });
   program
     .command('serve <part>')
-    .description('run one process: api, jobs or compute')
+    .description(`run one process of the product: ${PARTS.join(', ')}`)
     .action(async (part: string) => {
       exitWithParent();
-      if (!(part in SERVE)) throw new ConfigError(`There is no part "${part}"; serve api, jobs or compute.`);
-      await SERVE[part as keyof typeof SERVE](readConfig());
+      await serve(part, readConfig());
     });
   program
     .command('migrate')
@@ -40,7 +40,23 @@ async function main(): Promise<void> {
     .command('seed')
     .description('add demo people, contracts, credits and rates')
     .action(() => runSeed(readConfig()));
-  await program.parseAsync();
+  const code = await runProgram(program, terminal, process.argv.slice(2));
+  if (code !== 0) process.exitCode = code;
+}
+
+function serve(part: string, config: Config): Promise<void> {
+  const { serveApi, serveCompute, serveJobs } = require('./serve') as typeof import('./serve');
+  const [api, jobs, compute] = PARTS;
+  switch (part) {
+    case api:
+      return serveApi(config);
+    case jobs:
+      return serveJobs(config);
+    case compute:
+      return serveCompute(config);
+    default:
+      throw new ConfigError(`There is no part "${part}"; serve ${PARTS.join(', ')}.`);
+  }
 }
 
 async function runMigrate(config: Config): Promise<void> {
@@ -53,6 +69,7 @@ async function runMigrate(config: Config): Promise<void> {
   }
 }
 
+/** Writes the demo people's keys beside the data, readable by its owner alone. */
 async function runSeed(config: Config): Promise<void> {
   const db = connect(databaseUrl(config));
   const path = join(config.home, 'keys.json');
@@ -67,7 +84,6 @@ async function runSeed(config: Config): Promise<void> {
 }
 
 main().catch((error) => {
-  const text = error instanceof ConfigError ? error.message : (error?.stack ?? String(error));
-  process.stderr.write(`${text}\n`);
-  process.exitCode = error instanceof ConfigError ? 2 : 1;
+  process.stderr.write(`${error?.stack ?? error}\n`);
+  process.exitCode = 1;
 });

@@ -20,7 +20,7 @@ import { createEmbeddedRunner } from '../runners/embedded';
 import { SERVICES } from '../services';
 import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE, RECONCILE_SCHEDULE_ID, runReportedSignal } from '../workflows/messages';
 import type { reconcile } from '../workflows/reconcile';
-import { type Config, ConfigError } from './config';
+import { type Config, databaseUrl, temporalAddress } from './config';
 
 const RECONCILE_EVERY = '5 minutes';
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
@@ -133,7 +133,7 @@ export async function serveCompute(config: Config): Promise<void> {
 }
 
 /** The bundle that the build made of `workflows/`. */
-export function workflowBundlePath(): string {
+function workflowBundlePath(): string {
   return join(packageRoot(), 'dist', 'workflow-bundle.js');
 }
 
@@ -141,22 +141,8 @@ function now(): Instant {
   return instantOfMilliseconds(Date.now());
 }
 
-export function logger(config: Config, name: string): Logger {
+function logger(config: Config, name: string): Logger {
   return pino({ name, level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
-}
-
-/** @throws ConfigError when the variable is missing. */
-export function databaseUrl({ databaseUrl: url }: Config): string {
-  if (url === undefined)
-    throw new ConfigError('DATABASE_URL must be set for this command; "holdfast up" sets it itself.');
-  return url;
-}
-
-function temporalAddress({ temporalAddress: address }: Config): string {
-  if (address === undefined) {
-    throw new ConfigError('TEMPORAL_ADDRESS must be set for this command; "holdfast up" sets it itself.');
-  }
-  return address;
 }
 
 async function temporalClient(config: Config): Promise<Client> {

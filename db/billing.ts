@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { heldBy } from '../domain/batch';
 import { type Assessment, assess, type Dossier, type DossierDraw, drawn, recomputeDossier } from '../domain/charge';
-import { type Credits, formatCredits, sayCredits } from '../domain/credits';
+import { type Credits, formatCredits, parseCredits, sayCredits } from '../domain/credits';
 import type { Draw } from '../domain/drawdown';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
@@ -42,48 +42,48 @@ export async function reserveJob(db: Db, { jobId, at }: { jobId: string; at: Ins
     amount: job.expected,
     cap: job.maxCredits,
   };
+  let result: ReserveResult | undefined;
   try {
     await applyBatch(db, [operation], async (trx, [outcome]) => {
       if (!outcome) return;
-      if (outcome.accepted) await noteReserved(trx, job, outcome.transfers, at);
-      else await noteRejected(trx, job, outcome, at);
+      result = outcome.accepted
+        ? await noteReserved(trx, job, outcome.transfers, at)
+        : await noteRejected(trx, job, outcome, at);
     });
+    if (result) return result;
   } catch (error) {
     if (!(error instanceof JobMoved)) throw error;
   }
   return recordedReservation(db, jobId);
 }
 
-async function noteReserved(trx: Trx, job: Job, transfers: readonly Transfer[], at: Instant): Promise<void> {
-  await mustMove(trx, { id: job.id, from: ['reserving'], to: 'reserved' });
+async function noteReserved(trx: Trx, job: Job, transfers: readonly Transfer[], at: Instant): Promise<ReserveResult> {
   const draws = await describeDraws(trx, drawsInto('reserved', transfers));
-  await addJobEvent(trx, job.id, {
-    kind: 'reserved',
-    message: `Reserved: ${sayCredits(job.expected)}.`,
-    data: { reserved: formatCredits(job.expected), maxCredits: formatCredits(job.maxCredits), draws },
-    at,
-  });
+  await mustMove(
+    trx,
+    { id: job.id, from: ['reserving'], to: 'reserved' },
+    {
+      kind: 'reserved',
+      message: `Reserved: ${sayCredits(job.expected)}.`,
+      data: { reserved: formatCredits(job.expected), maxCredits: formatCredits(job.maxCredits), draws },
+      at,
+    },
+  );
+  return { reserved: job.expected, draws };
 }
 
-async function noteRejected(trx: Trx, job: Job, refusal: Refused, at: Instant): Promise<void> {
-  await mustMove(trx, {
-    id: job.id,
-    from: ['reserving'],
-    to: 'rejected',
-    reason: refusal.code,
-    message: refusal.message,
-    endedAt: at,
-  });
-  await addJobEvent(trx, job.id, {
-    kind: 'rejected',
-    message: refusal.message,
-    data: { code: refusal.code, ...refusal.details },
-    at,
-  });
+async function noteRejected(trx: Trx, job: Job, refusal: Refused, at: Instant): Promise<ReserveResult> {
+  const { code, message, details } = refusal;
+  await mustMove(
+    trx,
+    { id: job.id, from: ['reserving'], to: 'rejected', reason: code, message, endedAt: at },
+    { kind: 'rejected', message, data: { code, ...details }, at },
+  );
+  return { rejected: { code, message, details } };
 }
 
 async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult> {
-  const event = await firstRow<{ kind: string; message: string; data: Record<string, string> }>(
+  const event = await firstRow<{ kind: string; message: string; data: Record<string, unknown> }>(
     db,
     `select kind, message, data
      from job_events
@@ -92,9 +92,12 @@ async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult
      limit 1`,
     [jobId],
   );
-  if (event?.kind === 'reserved') return holdings(db, jobId);
+  if (event?.kind === 'reserved') {
+    const { reserved = '0', draws = [] } = event.data as { reserved?: string; draws?: DossierDraw[] };
+    return { reserved: parseCredits(reserved), draws };
+  }
   if (!event) throw new Error(`job ${jobId} has neither a reservation nor a rejection`);
-  const { code = 'reservation_closed', ...details } = event.data;
+  const { code = 'reservation_closed', ...details } = event.data as Record<string, string>;
   return { rejected: { code, message: event.message, details } };
 }
 
@@ -266,12 +269,21 @@ interface Settled {
 
 async function noteSettled(trx: Trx, settled: Settled): Promise<void> {
   const { job, end, message, at, outcome, assessment } = settled;
-  await mustMove(trx, { id: job.id, from: ['settling'], to: 'settled', reason: end, message, endedAt: at });
   const dossier = await writeDossier(trx, settled);
   const findings = recomputeDossier(dossier);
   if (findings.length > 0)
     throw new Error(`the charge of job ${job.id} does not explain itself: ${findings.join('; ')}`);
   const charged = amountMoved(outcome.transfers, { to: 'consumed' });
+  await mustMove(
+    trx,
+    { id: job.id, from: ['settling'], to: 'settled', reason: end, message, endedAt: at },
+    {
+      kind: 'settled',
+      message: `Charged: ${sayCredits(charged)}. ${message}`,
+      data: { charged: dossier.charged, absorbed: dossier.absorbed, chargeId: dossier.chargeId, end },
+      at,
+    },
+  );
   await trx.raw(
     `insert into charges
        (id, job_id, user_id, contract_id, service, rate_card_version, job_end, rated, charged, absorbed, max_credits,
@@ -293,12 +305,6 @@ async function noteSettled(trx: Trx, settled: Settled): Promise<void> {
       at,
     ] as never,
   );
-  await addJobEvent(trx, job.id, {
-    kind: 'settled',
-    message: `Charged: ${sayCredits(charged)}. ${message}`,
-    data: { charged: dossier.charged, absorbed: dossier.absorbed, chargeId: dossier.chargeId, end },
-    at,
-  });
 }
 
 async function writeDossier(trx: Trx, settled: Settled): Promise<Dossier> {
@@ -343,14 +349,17 @@ async function noteReleased(
   released: { reason: string; message: string; at: Instant; transfers: readonly Transfer[] },
 ): Promise<void> {
   const { reason, message, at, transfers } = released;
-  await mustMove(trx, { id: job.id, from: ['reserving', 'settling'], to: 'released', reason, message, endedAt: at });
   const amount = amountMoved(transfers, { from: 'reserved' });
-  await addJobEvent(trx, job.id, {
-    kind: 'released',
-    message: `Nothing is charged; released: ${sayCredits(amount)}. ${message}`,
-    data: { code: reason, released: formatCredits(amount) },
-    at,
-  });
+  await mustMove(
+    trx,
+    { id: job.id, from: ['reserving', 'settling'], to: 'released', reason, message, endedAt: at },
+    {
+      kind: 'released',
+      message: `Nothing is charged; released: ${sayCredits(amount)}. ${message}`,
+      data: { code: reason, released: formatCredits(amount) },
+      at,
+    },
+  );
 }
 
 async function closingOf(db: Db, job: Job): Promise<Closing> {
@@ -373,39 +382,47 @@ export async function parkJob(
   db: Db,
   { jobId, parkedFor, message, at }: { jobId: string; parkedFor: ParkedFor; message: string; at: Instant },
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const change = {
-      id: jobId,
-      from: ['running', 'parked'] as const,
-      to: 'parked' as const,
-      reason: parkedFor,
-      message,
-    };
-    if (!(await moveJob(trx, change))) return;
-    await addJobEvent(trx, jobId, { kind: 'parked', message, data: { parkedFor }, at });
-  });
+  await moveJob(
+    db,
+    { id: jobId, from: ['running', 'parked'], to: 'parked', reason: parkedFor, message },
+    { kind: 'parked', message, data: { parkedFor }, at },
+  );
 }
 
 /** Notes that a parked job's engine runs again. */
 export async function resumeJob(db: Db, { jobId, at }: { jobId: string; at: Instant }): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    if (!(await moveJob(trx, { id: jobId, from: ['parked'], to: 'running' }))) return;
-    await addJobEvent(trx, jobId, { kind: 'resumed', message: 'The job runs again.', at });
-  });
+  await moveJob(
+    db,
+    { id: jobId, from: ['parked'], to: 'running' },
+    { kind: 'resumed', message: 'The job runs again.', at },
+  );
 }
+
+/** The kinds of lots that were asked for before: a lot keeps its kind (R2), so they never go stale. */
+const knownKinds = new Map<string, string>();
+const KNOWN_KINDS_MAX = 100_000;
 
 /** Draws in decimal strings, with the kind of their lots, in the order given. */
 export async function describeDraws(db: Db | Trx, draws: readonly Draw[]): Promise<DossierDraw[]> {
-  const lotIds = draws.map(({ lotId }) => lotId);
-  const found = await rows<{ id: string; kind: string }>(db, 'select id, kind from lots where id = any(?::uuid[])', [
-    lotIds,
-  ]);
-  const kinds = new Map(found.map(({ id, kind }) => [id, kind]));
-  return draws.map(({ lotId, amount }) => ({ lotId, kind: kinds.get(lotId) ?? '', amount: formatCredits(amount) }));
+  const unknown = draws.map(({ lotId }) => lotId).filter((lotId) => !knownKinds.has(lotId));
+  if (unknown.length > 0) {
+    if (knownKinds.size > KNOWN_KINDS_MAX) knownKinds.clear();
+    const sql = 'select id, kind from lots where id = any(?::uuid[])';
+    for (const { id, kind } of await rows<{ id: string; kind: string }>(db, sql, [unknown])) knownKinds.set(id, kind);
+  }
+  return draws.map(({ lotId, amount }) => ({
+    lotId,
+    kind: knownKinds.get(lotId) ?? '',
+    amount: formatCredits(amount),
+  }));
 }
 
-async function mustMove(trx: Trx, change: Parameters<typeof moveJob>[1]): Promise<void> {
-  if (!(await moveJob(trx, change))) throw new JobMoved(`job ${change.id} is not ${change.from.join(' or ')}`);
+async function mustMove(
+  trx: Trx,
+  change: Parameters<typeof moveJob>[1],
+  event: Parameters<typeof moveJob>[2],
+): Promise<void> {
+  if (!(await moveJob(trx, change, event))) throw new JobMoved(`job ${change.id} is not ${change.from.join(' or ')}`);
 }
 
 /** What every operation of a job has in common. */

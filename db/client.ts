@@ -108,3 +108,19 @@ export async function firstRow<T>(
 export async function ping(db: Db): Promise<void> {
   await rows(db, 'select 1 from rate_cards limit 1');
 }
+
+/**
+ * Runs several statements in one round trip and answers the rows of each. Nothing can be bound: ids are written with
+ * {@link idList}.
+ */
+export async function rowsOfEach(trx: Trx, statements: readonly string[]): Promise<unknown[][]> {
+  const results = (await trx.raw(statements.join(';\n'))) as { rows: unknown[] }[];
+  return results.map(({ rows: found }) => found);
+}
+
+/** Ids as a literal array. @throws Error when one is not a UUID, so that nothing else can ever get into a statement. */
+export function idList(ids: readonly string[]): string {
+  const wrong = ids.find((id) => !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id));
+  if (wrong !== undefined) throw new Error(`${JSON.stringify(wrong)} is not a UUID`);
+  return `'{${ids.join(',')}}'::uuid[]`;
+}

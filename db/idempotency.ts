@@ -1,12 +1,14 @@
 /** Idempotency keys of requests: who claims a key first names the resource; repeats work on the same one. */
 import { v7 as uuidv7 } from 'uuid';
 import type { Instant } from '../domain/instant';
-import { type Db, firstRow } from './client';
+import { type Db, firstRow, rows } from './client';
 
 export interface Claim {
   /** The id of what the request makes; the same for every repeat. */
   readonly resourceId: string;
   readonly claimedAt: Instant;
+  /** Whether the key was claimed before. */
+  readonly isRepeat: boolean;
   /** What was answered, once it was. */
   readonly answer: { readonly status: number; readonly body: unknown } | null;
 }
@@ -21,12 +23,18 @@ export async function claimKey(
   claim: { userId: string; key: string; requestHash: Buffer; at: Instant },
 ): Promise<Claim | null> {
   const { userId, key, requestHash, at } = claim;
-  await db.raw(
+  const resourceId = uuidv7();
+  // Committed without waiting for the disk: whatever is done under the claim waits, and takes the claim with it.
+  const claimed = await rows(
+    db,
     `insert into idempotency_keys (user_id, key, request_hash, resource_id, claimed_at)
-     values (?, ?, ?, ?, ?)
-     on conflict do nothing`,
-    [userId, key, requestHash, uuidv7(), at],
+     select ?::uuid, ?, ?::bytea, ?::uuid, ?::timestamptz
+     from set_config('synchronous_commit', 'off', true)
+     on conflict do nothing
+     returning key`,
+    [userId, key, requestHash, resourceId, at],
   );
+  if (claimed.length > 0) return { resourceId, claimedAt: at, isRepeat: false, answer: null };
   const found = await firstRow<{
     requestHash: Buffer;
     resourceId: string;
@@ -45,6 +53,7 @@ export async function claimKey(
   return {
     resourceId: found.resourceId,
     claimedAt: found.claimedAt,
+    isRepeat: true,
     answer: found.status === null ? null : { status: found.status, body: found.response },
   };
 }
@@ -54,8 +63,12 @@ export async function rememberAnswer(
   db: Db,
   answer: { userId: string; key: string; status: number; body: unknown },
 ): Promise<void> {
+  // Not waiting for the disk either: an answer that a crash forgets is found again from what was done.
   await db.raw(
-    'update idempotency_keys set status = ?, response = ? where user_id = ? and key = ? and status is null',
+    `update idempotency_keys
+     set status = ?, response = ?
+     from set_config('synchronous_commit', 'off', true)
+     where user_id = ? and key = ? and status is null`,
     [answer.status, JSON.stringify(answer.body), answer.userId, answer.key],
   );
 }

@@ -38,8 +38,12 @@ const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", servi
 
 export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
 
-/** Writes a submitted job; a repeat with the same id changes nothing. */
-export async function insertJob(db: Db | Trx, job: NewJob): Promise<void> {
+/**
+ * Writes a submitted job; a repeat with the same id changes nothing.
+ *
+ * @returns the job as it is when it is new.
+ */
+export async function insertJob(db: Db | Trx, job: NewJob): Promise<Job> {
   await db.raw(
     `insert into jobs
        (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
@@ -64,6 +68,7 @@ export async function insertJob(db: Db | Trx, job: NewJob): Promise<void> {
       job.submittedAt,
     ] as never,
   );
+  return { ...job, state: 'reserving', reason: null, message: null, progress: 0, revision: 1n, endedAt: null };
 }
 
 export function findJob(db: Db | Trx, id: string): Promise<Job | undefined> {
@@ -122,18 +127,32 @@ interface JobChange {
 }
 
 /**
- * Moves a job from one of some states to another.
+ * Moves a job from one of some states to another, and tells those who watch it.
  *
  * @returns whether it was in one of them; nothing changes otherwise.
  */
-export async function moveJob(db: Db | Trx, change: JobChange): Promise<boolean> {
+export async function moveJob(db: Db | Trx, change: JobChange, event?: NewJobEvent): Promise<boolean> {
+  const told = event
+    ? `, told as (insert into job_events (job_id, kind, message, data, at) select id, ?, ?, ?, ?::timestamptz from moved)`
+    : '';
   const moved = await rows(
     db,
-    `update jobs
-     set state = ?, reason = ?, message = ?, ended_at = ?, revision = revision + 1
-     where id = ? and state = any(?)
-     returning id`,
-    [change.to, change.reason ?? null, change.message ?? null, change.endedAt ?? null, change.id, change.from],
+    `with moved as (
+       update jobs
+       set state = ?, reason = ?, message = ?, ended_at = ?, revision = revision + 1
+       where id = ? and state = any(?)
+       returning id
+     )${told}
+     select id from moved`,
+    [
+      change.to,
+      change.reason ?? null,
+      change.message ?? null,
+      change.endedAt ?? null,
+      change.id,
+      change.from,
+      ...(event ? [event.kind, event.message, JSON.stringify(event.data ?? {}), event.at] : []),
+    ],
   );
   return moved.length > 0;
 }
@@ -147,11 +166,9 @@ export interface JobEvent {
   readonly at: Instant;
 }
 
-export async function addJobEvent(
-  db: Db | Trx,
-  jobId: string,
-  event: { kind: string; message: string; data?: Readonly<Record<string, unknown>>; at: Instant },
-): Promise<void> {
+export type NewJobEvent = Omit<JobEvent, 'seq' | 'data'> & { readonly data?: JobEvent['data'] };
+
+export async function addJobEvent(db: Db | Trx, jobId: string, event: NewJobEvent): Promise<void> {
   await db.raw('insert into job_events (job_id, kind, message, data, at) values (?, ?, ?, ?, ?)', [
     jobId,
     event.kind,

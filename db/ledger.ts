@@ -15,8 +15,8 @@ import {
 import { type Credits, credits } from '../domain/credits';
 import type { Instant } from '../domain/instant';
 import type { Bucket, Lot } from '../domain/lots';
-import type { Operation, Outcome, Transfer } from '../domain/operations';
-import { type Db, inTransaction, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
+import type { GrantOperation, Operation, Outcome, Transfer } from '../domain/operations';
+import { type Db, idList, inTransaction, rows, rowsOfEach, SQLSTATE, sqlStateOf, type Trx } from './client';
 
 /** Writes what must commit with a batch, such as a charge with its settlement. Throwing undoes the batch. */
 export type Alongside = (trx: Trx, outcomes: readonly Outcome[]) => Promise<void>;
@@ -68,30 +68,29 @@ function applyFresh(
   });
 }
 
+/** Locks and loads in one round trip; each statement sees what was committed when its turn came, after the locks. */
 async function lockAndLoad(trx: Trx, operations: readonly Operation[]): Promise<LedgerState> {
   const poolIds = [...new Set(operations.flatMap(poolsOf))].sort();
   const jobIds = operations.flatMap((operation) => (operation.kind === 'grant' ? [] : [operation.jobId]));
-  // One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
-  const locked = await rows(trx, 'select id from pools where id = any(?::uuid[]) order by id for update', [poolIds]);
+  const [locked = [], lots, reservations = [], contracts, authorisations] = await rowsOfEach(trx, [
+    // One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
+    `select id from pools where id = any(${idList(poolIds)}) order by id for update`,
+    `${OPEN_LOTS} and pool_id = any(${idList(poolIds)})`,
+    `${RESERVATIONS} where job_id = any(${idList(jobIds)})`,
+    `select id as "contractId", starts_at as "startsAt", ends_at as "endsAt"
+     from contracts
+     where id = any(${idList(poolIds)})`,
+    `select contract_id as "contractId", user_id as "userId", authorised_at as "authorisedAt", removed_at as "removedAt"
+     from contract_users
+     where contract_id = any(${idList(poolIds)}) and user_id = any(${idList(poolIds)})`,
+  ]);
   // Without its lock a pool could be spent twice.
   if (locked.length < poolIds.length) throw new Error(`of the pools ${poolIds.join(', ')} only ${locked.length} exist`);
   return {
-    lots: await lotsOfPools(trx, poolIds),
-    reservations: await reservationsOf(trx, jobIds),
-    contracts: await rows<ContractTerm>(
-      trx,
-      `select id as "contractId", starts_at as "startsAt", ends_at as "endsAt"
-       from contracts
-       where id = any(?::uuid[])`,
-      [poolIds],
-    ),
-    authorisations: await rows<Authorisation>(
-      trx,
-      `select contract_id as "contractId", user_id as "userId", authorised_at as "authorisedAt", removed_at as "removedAt"
-       from contract_users
-       where contract_id = any(?::uuid[]) and user_id = any(?::uuid[])`,
-      [poolIds, poolIds],
-    ),
+    lots: lots as Lot[],
+    reservations: (reservations as ReservationRow[]).map(reservationOf),
+    contracts: contracts as ContractTerm[],
+    authorisations: authorisations as Authorisation[],
   };
 }
 
@@ -100,20 +99,21 @@ function poolsOf(operation: Operation): string[] {
   return operation.contractId === null ? [operation.userId] : [operation.userId, operation.contractId];
 }
 
-/** The lots of pools that can still pay or hold something reserved. */
-export function lotsOfPools(db: Db | Trx, poolIds: readonly string[]): Promise<Lot[]> {
-  return rows<Lot>(
-    db,
-    `select ${LOT_COLUMNS}
-     from lots
-     where pool_id = any(?::uuid[]) and (available > 0 or reserved > 0)`,
-    [poolIds],
-  );
-}
-
 /** The columns of a {@link Lot}. */
 export const LOT_COLUMNS = `id, pool_id as "poolId", kind, granted, available, reserved, consumed, expired, withdrawn,
   effective_at as "effectiveAt", expires_at as "expiresAt", withdrawn_at as "withdrawnAt", ended_as as "endedAs"`;
+
+/** The lots that can still pay or hold something reserved. */
+const OPEN_LOTS = `select ${LOT_COLUMNS} from lots where (available > 0 or reserved > 0)`;
+
+/** The lots of pools that can still pay or hold something reserved. */
+export function lotsOfPools(db: Db | Trx, poolIds: readonly string[]): Promise<Lot[]> {
+  return rows<Lot>(db, `${OPEN_LOTS} and pool_id = any(?::uuid[])`, [poolIds]);
+}
+
+const RESERVATIONS = `select job_id as "jobId", user_id as "userId", contract_id as "contractId", state, cap,
+    lot_ids as "lotIds", amounts, opened_at as "openedAt", closed_at as "closedAt"
+  from reservations`;
 
 interface ReservationRow extends Omit<Reservation, 'draws'> {
   readonly lotIds: readonly string[];
@@ -122,33 +122,37 @@ interface ReservationRow extends Omit<Reservation, 'draws'> {
 
 /** The reservations of jobs, open and closed. */
 export async function reservationsOf(db: Db | Trx, jobIds: readonly string[]): Promise<Reservation[]> {
-  const found = await rows<ReservationRow>(
-    db,
-    `select job_id as "jobId", user_id as "userId", contract_id as "contractId", state, cap,
-       lot_ids as "lotIds", amounts, opened_at as "openedAt", closed_at as "closedAt"
-     from reservations
-     where job_id = any(?::uuid[])`,
-    [jobIds],
-  );
-  return found.map(({ lotIds, amounts, ...reservation }) => ({
-    ...reservation,
-    draws: lotIds.map((lotId, index) => ({ lotId, amount: credits(amounts[index] ?? 0n) })),
-  }));
+  return (await rows<ReservationRow>(db, `${RESERVATIONS} where job_id = any(?::uuid[])`, [jobIds])).map(reservationOf);
 }
 
-/** Events first, then balances: a repeated key meets the unique index before any balance moves. */
+function reservationOf({ lotIds, amounts, ...reservation }: ReservationRow): Reservation {
+  return {
+    ...reservation,
+    draws: lotIds.map((lotId, index) => ({ lotId, amount: credits(amounts[index] ?? 0n) })),
+  };
+}
+
+/** One part of a plan's statement. */
+interface Part {
+  readonly sql: string;
+  readonly bindings: readonly unknown[];
+}
+
+/** Writes the plan in one statement. A repeated key meets the unique index and undoes all of it. */
 async function write(trx: Trx, plan: Plan): Promise<void> {
   if (plan.entries.length === 0) return;
-  const granted = new Set(
-    plan.entries.flatMap(({ operation }) => (operation.kind === 'grant' ? [operation.lot.id] : [])),
-  );
-  await insertOperations(trx, plan.entries);
-  await insertLots(trx, plan, granted);
-  await updateLots(
-    trx,
-    plan.lots.filter(({ id }) => !granted.has(id)),
-  );
-  await upsertReservations(trx, plan.reservations);
+  const grants = plan.entries.flatMap(({ operation }) => (operation.kind === 'grant' ? [operation.lot] : []));
+  const granted = new Set(grants.map(({ id }) => id));
+  const after = new Map(plan.lots.map((lot) => [lot.id, lot]));
+  const changed = plan.lots.filter(({ id }) => !granted.has(id));
+  const parts = [
+    insertOperations(plan.entries),
+    ...(grants.length > 0 ? [insertLots(grants, after)] : []),
+    ...(changed.length > 0 ? [updateLots(changed)] : []),
+    ...(plan.reservations.length > 0 ? [upsertReservations(plan.reservations)] : []),
+  ];
+  const named = parts.map(({ sql }, index) => `part${index} as (${sql})`);
+  await trx.raw(`with ${named.join(',\n')}\nselect`, parts.flatMap(({ bindings }) => bindings) as never);
 }
 
 const LETTERS: Readonly<Record<Bucket | 'granted', string>> = {
@@ -161,8 +165,8 @@ const LETTERS: Readonly<Record<Bucket | 'granted', string>> = {
 };
 const BUCKET_OF = new Map(Object.entries(LETTERS).map(([bucket, letter]) => [letter, bucket as Bucket | 'granted']));
 
-async function insertOperations(trx: Trx, entries: readonly JournalEntry[]): Promise<void> {
-  const values = entries.flatMap(({ operation, transfers, absorbed }) => [
+function insertOperations(entries: readonly JournalEntry[]): Part {
+  const bindings = entries.flatMap(({ operation, transfers, absorbed }) => [
     operation.id,
     operation.kind,
     operation.key,
@@ -176,12 +180,10 @@ async function insertOperations(trx: Trx, entries: readonly JournalEntry[]): Pro
     transfers.map(({ amount }) => amount.toString()),
     absorbed.toString(),
   ]);
-  await trx.raw(
-    `insert into operations
-       (id, kind, key, request_hash, job_id, booked_at, actor, reason, lot_ids, moves, amounts, absorbed)
-     values ${entries.map(() => '(?, ?, ?, ?, ?, ?, ?, ?, ?::uuid[], ?, ?::bigint[], ?)').join(', ')}`,
-    values as never,
-  );
+  const sql = `insert into operations
+      (id, kind, key, request_hash, job_id, booked_at, actor, reason, lot_ids, moves, amounts, absorbed)
+    values ${entries.map(() => '(?, ?, ?, ?, ?::uuid, ?, ?, ?, ?::uuid[], ?, ?::bigint[], ?)').join(', ')}`;
+  return { sql, bindings };
 }
 
 /** What was asked, without the row's id and the instant: a repeat brings new ones. */
@@ -190,81 +192,76 @@ function requestHash({ id: _id, at: _at, ...asked }: Operation): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-async function insertLots(trx: Trx, plan: Plan, granted: ReadonlySet<string>): Promise<void> {
-  const after = new Map(plan.lots.map((lot) => [lot.id, lot]));
-  for (const { operation } of plan.entries) {
-    if (operation.kind !== 'grant' || !granted.has(operation.lot.id)) continue;
-    const lot = after.get(operation.lot.id);
-    if (!lot) throw new Error(`lot ${operation.lot.id} is not in the plan`);
-    await trx.raw(
-      `insert into lots
-         (id, pool_id, pool_owner, kind, source, reference, granted, available, reserved, consumed, expired, withdrawn,
-          purchased_at, effective_at, expires_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      [
-        lot.id,
-        lot.poolId,
-        lot.kind === 'individual' ? 'user' : 'contract',
-        lot.kind,
-        operation.lot.source,
-        operation.lot.reference,
-        ...[lot.granted, lot.available, lot.reserved, lot.consumed, lot.expired, lot.withdrawn].map(String),
-        operation.lot.purchasedAt,
-        lot.effectiveAt,
-        lot.expiresAt,
-      ] as never,
-    );
-  }
+function insertLots(grants: readonly GrantOperation['lot'][], after: ReadonlyMap<string, Lot>): Part {
+  const bindings = grants.flatMap(({ id, source, reference, purchasedAt }) => {
+    const lot = after.get(id);
+    if (!lot) throw new Error(`lot ${id} is not in the plan`);
+    return [
+      id,
+      lot.poolId,
+      lot.kind === 'individual' ? 'user' : 'contract',
+      lot.kind,
+      source,
+      reference,
+      ...[lot.granted, lot.available, lot.reserved, lot.consumed, lot.expired, lot.withdrawn].map(String),
+      purchasedAt,
+      lot.effectiveAt,
+      lot.expiresAt,
+    ];
+  });
+  const one = '(?::uuid, ?::uuid, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::timestamptz, ?::timestamptz, ?::timestamptz)';
+  const sql = `insert into lots
+      (id, pool_id, pool_owner, kind, source, reference, granted, available, reserved, consumed, expired, withdrawn,
+       purchased_at, effective_at, expires_at)
+    values ${grants.map(() => one).join(', ')}`;
+  return { sql, bindings };
 }
 
-async function updateLots(trx: Trx, lots: readonly Lot[]): Promise<void> {
-  if (lots.length === 0) return;
+function updateLots(lots: readonly Lot[]): Part {
   const column = (amountOf: (lot: Lot) => Credits) => lots.map((lot) => amountOf(lot).toString());
-  await trx.raw(
-    `update lots
-     set available = after.available,
-       reserved = after.reserved,
-       consumed = after.consumed,
-       expired = after.expired,
-       withdrawn = after.withdrawn
-     from unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
-       as after (id, available, reserved, consumed, expired, withdrawn)
-     where lots.id = after.id`,
-    [
-      lots.map(({ id }) => id),
-      column((lot) => lot.available),
-      column((lot) => lot.reserved),
-      column((lot) => lot.consumed),
-      column((lot) => lot.expired),
-      column((lot) => lot.withdrawn),
-    ] as never,
-  );
+  const sql = `update lots
+    set available = after.available,
+      reserved = after.reserved,
+      consumed = after.consumed,
+      expired = after.expired,
+      withdrawn = after.withdrawn
+    from unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
+      as after (id, available, reserved, consumed, expired, withdrawn)
+    where lots.id = after.id`;
+  const bindings = [
+    lots.map(({ id }) => id),
+    column((lot) => lot.available),
+    column((lot) => lot.reserved),
+    column((lot) => lot.consumed),
+    column((lot) => lot.expired),
+    column((lot) => lot.withdrawn),
+  ];
+  return { sql, bindings };
 }
 
-async function upsertReservations(trx: Trx, reservations: readonly Reservation[]): Promise<void> {
-  for (const { jobId, userId, contractId, state, cap, draws, openedAt, closedAt } of reservations) {
-    await trx.raw(
-      `insert into reservations (job_id, user_id, contract_id, state, cap, lot_ids, amounts, opened_at, closed_at)
-       values (?, ?, ?, ?, ?, ?::uuid[], ?::bigint[], ?, ?)
-       on conflict (job_id) do update
-       set state = excluded.state,
-         cap = excluded.cap,
-         lot_ids = excluded.lot_ids,
-         amounts = excluded.amounts,
-         closed_at = excluded.closed_at`,
-      [
-        jobId,
-        userId,
-        contractId,
-        state,
-        cap.toString(),
-        draws.map(({ lotId }) => lotId),
-        draws.map(({ amount }) => amount.toString()),
-        openedAt,
-        closedAt,
-      ] as never,
-    );
-  }
+function upsertReservations(reservations: readonly Reservation[]): Part {
+  const bindings = reservations.flatMap(({ jobId, userId, contractId, state, cap, draws, openedAt, closedAt }) => [
+    jobId,
+    userId,
+    contractId,
+    state,
+    cap.toString(),
+    draws.map(({ lotId }) => lotId),
+    draws.map(({ amount }) => amount.toString()),
+    openedAt,
+    closedAt,
+  ]);
+  const one = '(?::uuid, ?::uuid, ?::uuid, ?, ?, ?::uuid[], ?::bigint[], ?::timestamptz, ?::timestamptz)';
+  const sql = `insert into reservations
+      (job_id, user_id, contract_id, state, cap, lot_ids, amounts, opened_at, closed_at)
+    values ${reservations.map(() => one).join(', ')}
+    on conflict (job_id) do update
+    set state = excluded.state,
+      cap = excluded.cap,
+      lot_ids = excluded.lot_ids,
+      amounts = excluded.amounts,
+      closed_at = excluded.closed_at`;
+  return { sql, bindings };
 }
 
 interface RecordedRow {

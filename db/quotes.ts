@@ -55,13 +55,14 @@ export async function insertQuote(db: Db, quote: Quote): Promise<void> {
   );
 }
 
-/** A quote that this user asked for; anybody else's looks like none. */
-export function findQuote(db: Db, userId: string, id: string): Promise<Quote | undefined> {
-  return firstRow<Quote>(
+/** A quote that this user asked for, with the name of its input; anybody else's looks like none. */
+export function findQuote(db: Db, userId: string, id: string): Promise<(Quote & { inputName: string }) | undefined> {
+  return firstRow<Quote & { inputName: string }>(
     db,
     `select id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest", parameters,
        dimensions, estimate, rate_card_version as "rateCardVersion", low, expected, high, max_credits as "maxCredits",
-       quoted_at as "quotedAt", valid_until as "validUntil"
+       quoted_at as "quotedAt", valid_until as "validUntil",
+       (select name from input_uploads u where u.digest = quotes.input_digest and u.user_id = quotes.user_id) as "inputName"
      from quotes
      where id = ? and user_id = ?`,
     [id, userId],

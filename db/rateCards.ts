@@ -28,8 +28,17 @@ export async function findRateCardInForce(db: Db | Trx, at: Instant): Promise<Ra
   return found?.card;
 }
 
+/** Versions that were read before, per database: a published one never changes. */
+const known = new WeakMap<Db | Trx, Map<number, RateCard>>();
+
 export async function findRateCard(db: Db | Trx, version: number): Promise<RateCard | undefined> {
-  return (await firstRow<{ card: RateCard }>(db, 'select card from rate_cards where version = ?', [version]))?.card;
+  const cards = known.get(db) ?? new Map<number, RateCard>();
+  known.set(db, cards);
+  const before = cards.get(version);
+  if (before) return before;
+  const found = await firstRow<{ card: RateCard }>(db, 'select card from rate_cards where version = ?', [version]);
+  if (found) cards.set(version, found.card);
+  return found?.card;
 }
 
 /** A service's rates in a version. @throws Error when the version does not sell the service. */

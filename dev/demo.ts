@@ -153,9 +153,9 @@ export async function demo(options: Demo): Promise<DemoReport> {
 }
 
 /** The quality decides the price and the samples the time: all of it together takes two cores about half a minute. */
-const PICTURE = { width: 1280, height: 800, quality: 'high', samples: 4 };
+const PICTURE = { width: 1280, height: 800, quality: 'high', samples: 3 };
 const UNDERESTIMATED = { width: 640, height: 400, frames: 12, quality: 'final', samples: 1 };
-const CANCELLED = { width: 640, height: 400, frames: 24, quality: 'final', samples: 1 };
+const CANCELLED = { width: 640, height: 400, frames: 16, quality: 'final', samples: 1 };
 const FILM = { width: 3840, height: 2160, frames: 240, quality: 'final' };
 
 /** A demo uses up to about twenty credits; three times that is wanted, so that a few runs need no grant. */

@@ -18,7 +18,7 @@ const PARTS = [
     name: 'lint and format',
     command: node(local('@biomejs', 'biome', 'bin', 'biome'), 'check', '--error-on-warnings'),
   },
-  { name: 'walls between rooms', command: node(local('jest', 'bin', 'jest.js'), '--silent', 'test/walls') },
+  { name: 'walls', command: node(local('jest', 'bin', 'jest.js'), '--silent', 'test/walls') },
   { name: 'sources', command: node(join(__dirname, 'check-sources.js')) },
   { name: 'documents', command: node(join(__dirname, 'check-docs.js')) },
   { name: 'generated files', after: 'types', command: node(join(__dirname, 'check-generated.js')) },

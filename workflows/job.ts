@@ -119,7 +119,7 @@ class JobRun {
     }
     this.reserved = result.reserved;
     this.draws = result.draws;
-    this.reservation = { status: 'reserved', reserved: result.reserved };
+    this.reservation = { status: 'reserved', ...result };
     this.enter('running');
     return null;
   }

@@ -30,7 +30,7 @@ export interface Rejection {
 }
 
 export type ReservationOutcome =
-  | { readonly status: 'reserved'; readonly reserved: string }
+  | { readonly status: 'reserved'; readonly reserved: string; readonly draws: readonly DossierDraw[] }
   | { readonly status: 'rejected'; readonly rejection: Rejection };
 
 export interface RaiseCapRequest {

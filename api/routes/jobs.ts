@@ -145,13 +145,14 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       refusals: ['not_found', 'job_already_ended', 'forbidden'],
       handle: async ({ person, params, claimedAt }) => {
         const job = await steerableJob(await visibleJob(person, params.id), person, ['operator']);
-        await workflows.cancelJob(job.id);
+        // First, so that listeners never hear of it after the end that it brings.
         await addJobEvent(db, job.id, {
           kind: 'cancel-requested',
           message: `${person.name} cancelled the job.`,
           data: { by: person.userId },
           at: claimedAt,
         });
+        await workflows.cancelJob(job.id);
         return { status: 202, body: await view(await getJob(db, job.id)) };
       },
     }),
