@@ -45,7 +45,8 @@ function components(routes: readonly Route[]): Json {
   for (const [id, schema] of named) registry.add(schema, { id });
   const { schemas: made } = z.toJSONSchema(registry, { uri: ref, io: 'input', unrepresentable: 'any' });
   // Inside one document a schema is known by its place: an `$id` would change what its references are relative to.
-  return Object.fromEntries(Object.entries(made).map(([id, { $schema: _schema, $id: _id, ...json }]) => [id, json]));
+  const byName = Object.entries(made).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(byName.map(([id, { $schema: _schema, $id: _id, ...json }]) => [id, json]));
 }
 
 function idOf(schema: unknown): string | undefined {

@@ -5,12 +5,12 @@ import { chooseFreePort } from '../dev/ports';
 import { NETLIST } from '../test/api/inputs';
 import { startApi, type TestApi } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
-import { type Proxy as Cut, startProxy } from '../test/world/proxy';
+import { type ServerProxy, startProxy } from '../test/world/proxy';
 
 jest.setTimeout(60_000);
 
 let api: TestApi | undefined;
-let proxy: Cut | undefined;
+let proxy: ServerProxy | undefined;
 
 afterEach(async () => {
   await api?.close();

@@ -28,11 +28,17 @@ export const instant = readBy(parseInstant, z.string().max(40)).meta({
   description: 'An instant in RFC 3339.',
   examples: ['2026-01-31T12:00:00Z'],
 });
-export const uuid = z.uuid('an id such as 01890a5d-ac96-774b-bcce-b302099a8057');
+export const uuid = z
+  .uuid('an id such as 01890a5d-ac96-774b-bcce-b302099a8057')
+  .meta({ examples: ['01890a5d-ac96-774b-bcce-b302099a8057'] });
 export const digest = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/, 'a digest as POST /v1/inputs answers it: sha256: and 64 hex digits')
-  .meta({ id: 'Digest', description: 'The sha256 of a stored file.' });
+  .meta({
+    id: 'Digest',
+    description: 'The sha256 of a stored file.',
+    examples: ['sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
+  });
 const text = (max: number) => z.string().max(max);
 const parameters = z.record(z.string(), z.unknown());
 const count = z.number().int().nonnegative();
@@ -252,8 +258,6 @@ export const contract = z
     timeZone: z.string(),
   })
   .meta({ id: 'Contract' });
-
-export const user = z.object({ id: uuid, name: z.string(), email: z.string() }).meta({ id: 'User' });
 
 export const lot = z
   .object({

@@ -6,7 +6,7 @@ import { findVisibleContract, type Person } from '../db/people';
 import { findQuote } from '../db/quotes';
 import { ratesOf } from '../db/rateCards';
 import { formatCredits, minCredits, parseCredits, sayCredits, sumOf } from '../domain/credits';
-import { BillingError, type RefusalCode } from '../domain/errors';
+import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import { amountToReserve } from '../domain/quote';
 import type { Rejection, ReservationOutcome } from '../workflows/messages';
@@ -161,8 +161,10 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
 
 async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {
   const remedies = refused.code === 'insufficient_credits' ? await remediesFor(db, job, refused) : undefined;
-  const error = new BillingError(refused.code as RefusalCode, refused.message, {
-    ...refused.details,
+  // A job that was released before it was reserved says why it was released, which is no code of a refusal.
+  const code = refused.code in REFUSALS ? (refused.code as RefusalCode) : 'reservation_closed';
+  const error = new BillingError(code, refused.message, {
+    ...(code === refused.code && refused.details),
     ...(remedies && { remedies }),
     jobId: job.id,
     links: linksOf(job.id, settings.temporalUiUrl),

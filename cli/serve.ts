@@ -124,6 +124,8 @@ export async function serveCompute(config: Config): Promise<void> {
       log,
     }),
     maxConcurrentActivityTaskExecutions: RUNS_HELD_MAX,
+    // A cancellation comes with the answer to a heartbeat, and until it comes the job goes on costing credits.
+    maxHeartbeatThrottleInterval: '1s',
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
   await runUntilSignalled(worker);

@@ -144,7 +144,6 @@ export async function topUpJob(
       data: { added: formatCredits(added), draws: await describeDraws(trx, drawsInto('reserved', applied.transfers)) },
       at,
     });
-    await trx.raw('update jobs set revision = revision + 1 where id = ?', [jobId]);
   });
   if (!outcome) throw new Error(`the top-up of job ${jobId} has no outcome`);
   return { ...(await holdings(db, jobId)), refused: outcome.accepted ? null : outcome };
@@ -168,7 +167,7 @@ export async function raiseJobCap(
   };
   const [outcome] = await applyBatch(db, [operation], async (trx, [applied]) => {
     if (!applied?.accepted || applied.replayed) return;
-    await trx.raw('update jobs set max_credits = ?, revision = revision + 1 where id = ?', [cap.toString(), jobId]);
+    await trx.raw('update jobs set max_credits = ? where id = ?', [cap.toString(), jobId]);
     await addJobEvent(trx, jobId, {
       kind: 'cap-raised',
       message: `The not-to-exceed amount is now ${sayCredits(cap)}.`,
@@ -185,6 +184,8 @@ export interface Closing {
   readonly charged: string;
   readonly absorbed: string;
   readonly released: string;
+  /** The lots that paid. */
+  readonly draws: readonly DossierDraw[];
   readonly chargeId: string | null;
 }
 
@@ -373,6 +374,7 @@ async function closingOf(db: Db, job: Job): Promise<Closing> {
     charged: formatCredits(consumed),
     absorbed: formatCredits(last?.absorbed ?? 0n),
     released: formatCredits(amountMoved(transfers, { from: 'reserved' }) - consumed),
+    draws: await describeDraws(db, drawsInto('consumed', transfers)),
     chargeId: charge?.id ?? null,
   };
 }

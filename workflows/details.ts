@@ -2,33 +2,31 @@
 import type { JobInput, JobView } from './messages';
 
 export function describeJob(input: JobInput, view: JobView, note: string): string {
-  const rows = [
-    ['State', view.parkedFor ? `**${view.state}** for ${view.parkedFor}` : `**${view.state}**`],
-    ...(view.closing ? closingRows(view.closing) : runningRows(view)),
-    ['Expected', input.expected],
-    ['Not to exceed', view.maxCredits],
-    ['Top-ups', String(view.topUps)],
-    ['Service', input.service],
-    ['Contract', input.contractId ?? 'none: individual credits only'],
-    ['User', input.userId],
+  const lines = [
+    `**${view.state}**${view.parkedFor ? ` for ${view.parkedFor}` : ''}${note === '' ? '' : `: ${note}`}`,
+    '',
+    ...(view.closing ? closingLines(view.closing) : runningLines(view)),
+    `- expected **${input.expected}**, not to exceed **${view.maxCredits}**, topped up ${view.topUps} times`,
+    `- service ${input.service}, contract \`${input.contractId ?? 'none'}\`, user \`${input.userId}\``,
   ];
-  const table = ['| | credits |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n');
-  return note === '' ? table : `${note}\n\n${table}`;
+  return lines.join('\n');
 }
 
-function runningRows({ reserved, draws, metered, forecast }: JobView): string[][] {
+function runningLines({ reserved, draws, metered, forecast }: JobView): string[] {
   return [
-    ['Reserved', reserved],
-    ...draws.map(({ lotId, kind, amount }) => ['&nbsp;&nbsp;of', `${amount} ${kind} lot \`${lotId}\``]),
-    ['Metered at the last report', metered],
-    ['Forecast at the last report', forecast],
+    `- reserved **${reserved}** credits`,
+    ...lotLines(draws),
+    `- metered **${metered}** and forecast **${forecast}** at the last report`,
   ];
 }
 
-function closingRows({ charged, absorbed, released }: NonNullable<JobView['closing']>): string[][] {
+function closingLines({ charged, absorbed, released, draws }: NonNullable<JobView['closing']>): string[] {
   return [
-    ['Charged', `**${charged}**`],
-    ['Released', released],
-    ...(absorbed === '0' ? [] : [['Absorbed by the provider', absorbed]]),
+    `- charged **${charged}** credits, released **${released}**, absorbed by the provider **${absorbed}**`,
+    ...lotLines(draws),
   ];
+}
+
+function lotLines(draws: JobView['draws']): string[] {
+  return draws.map(({ lotId, kind, amount }) => `  - ${amount} of ${kind} lot \`${lotId}\``);
 }

@@ -5,6 +5,7 @@
 import {
   ActivityCancellationType,
   ApplicationFailure,
+  allHandlersFinished,
   CancellationScope,
   condition,
   isCancellation,
@@ -22,6 +23,7 @@ import { bill } from './billing';
 import { now } from './clock';
 import { describeJob } from './details';
 import {
+  type Closing,
   creditsArrivedSignal,
   EMBEDDED_TASK_QUEUE,
   type JobInput,
@@ -43,13 +45,8 @@ const PARKED_RETRY_MS = 10 * 60_000;
 const ATTEMPTS_MAX = 5;
 
 /** What became of the job, for those who read the workflow's result. */
-export interface JobSummary {
-  readonly state: JobState;
+export interface JobSummary extends Closing {
   readonly end: JobEnd | 'rejected';
-  readonly charged: string;
-  readonly absorbed: string;
-  readonly released: string;
-  readonly chargeId: string | null;
   readonly rejection: Rejection | null;
 }
 
@@ -70,6 +67,8 @@ class JobRun {
   private forecast = '0';
   private parkedFor: ParkedFor | null = null;
   private parkedAtMs = 0;
+  /** How often more was asked for, and how often more was reserved. */
+  private topUpsAsked = 0;
   private topUps = 0;
   private note = '';
   /** Something happened that a top-up might answer. */
@@ -81,10 +80,11 @@ class JobRun {
   constructor(private readonly input: JobInput) {
     this.maxCredits = input.maxCredits;
     setHandler(jobViewQuery, () => this.view(), { description: 'State, reserved and metered credits of the job.' });
-    setHandler(reservationUpdate, () => this.answerReservation(), {
+    // Handlers run in the workflow's own scope, and a cancelled job still answers.
+    setHandler(reservationUpdate, () => CancellationScope.nonCancellable(() => this.answerReservation()), {
       description: 'Waits for the reservation and answers whether the job is reserved or rejected.',
     });
-    setHandler(raiseCapUpdate, (request) => this.raiseCap(request), {
+    setHandler(raiseCapUpdate, (request) => CancellationScope.nonCancellable(() => this.raiseCap(request)), {
       description: 'Raises the not-to-exceed amount with the submitter’s consent; a parked job goes on.',
       validator: (request) => this.checkRaiseCap(request),
     });
@@ -104,11 +104,17 @@ class JobRun {
   async toItsEnd(): Promise<JobSummary> {
     const cancellation = CancellationScope.current().cancelRequested;
     return CancellationScope.nonCancellable(async () => {
-      const rejection = await this.reserve();
-      if (rejection) return this.rejected(rejection);
-      const ended = await this.run(cancellation);
-      return this.close(ended);
+      const summary = await this.reserveRunAndClose(cancellation);
+      // Whoever asked in the last moment gets an answer, not a workflow that is gone.
+      await condition(allHandlersFinished);
+      return summary;
     });
+  }
+
+  private async reserveRunAndClose(cancellation: Promise<never>): Promise<JobSummary> {
+    const rejection = await this.reserve();
+    if (rejection) return this.rejected(rejection);
+    return this.close(await this.run(cancellation));
   }
 
   private async reserve(): Promise<Rejection | null> {
@@ -195,9 +201,10 @@ class JobRun {
   /** Brings the reservation up to the forecast; a refusal leaves a parked job parked. */
   private async topUp(): Promise<void> {
     this.attention = false;
-    const ordinal = ++this.topUps;
+    const ordinal = ++this.topUpsAsked;
     const target = this.forecast;
     const result = await bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
+    if (result.reserved !== this.reserved) this.topUps++;
     this.reserved = result.reserved;
     this.draws = result.draws;
     this.maxCredits = result.maxCredits;
@@ -223,6 +230,7 @@ class JobRun {
       charged: '0',
       absorbed: '0',
       released: '0',
+      draws: [],
       chargeId: null,
       rejection,
     };
@@ -235,6 +243,9 @@ class JobRun {
   }
 
   private checkRaiseCap({ maxCredits }: RaiseCapRequest): void {
+    // What comes over the wire is not what the types say.
+    if (typeof maxCredits !== 'string')
+      throw new TypeError('an amount is a decimal string of credits such as "12.345"');
     parseCredits(maxCredits);
     if (this.ended || this.reservation?.status === 'rejected')
       throw new Error('the job has ended; nothing can be raised');

@@ -1,7 +1,7 @@
 /** What is said to a job's workflow and what it answers: plain JSON, amounts in decimal strings. */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { DossierDraw } from '../domain/charge';
-import type { ParkedFor } from '../domain/job';
+import type { JobState, ParkedFor } from '../domain/job';
 
 export const JOBS_TASK_QUEUE = 'holdfast-jobs';
 /** One task queue per runner: only hosts that have the runner poll it. */
@@ -33,6 +33,17 @@ export type ReservationOutcome =
   | { readonly status: 'reserved'; readonly reserved: string; readonly draws: readonly DossierDraw[] }
   | { readonly status: 'rejected'; readonly rejection: Rejection };
 
+/** How a job's billing was closed. */
+export interface Closing {
+  readonly state: JobState;
+  readonly charged: string;
+  readonly absorbed: string;
+  readonly released: string;
+  /** The lots that paid. */
+  readonly draws: readonly DossierDraw[];
+  readonly chargeId: string | null;
+}
+
 export interface RaiseCapRequest {
   readonly requestId: string;
   readonly maxCredits: string;
@@ -60,7 +71,7 @@ export interface JobView {
   readonly parkedFor: ParkedFor | null;
   readonly topUps: number;
   /** Set once the billing is closed. */
-  readonly closing: { readonly charged: string; readonly absorbed: string; readonly released: string } | null;
+  readonly closing: Pick<Closing, 'charged' | 'absorbed' | 'released' | 'draws'> | null;
 }
 
 export const reservationUpdate = defineUpdate<ReservationOutcome>('reservation');

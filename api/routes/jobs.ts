@@ -144,7 +144,8 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       answers: { 202: { description: 'Being cancelled.', schema: schemas.job } },
       refusals: ['not_found', 'job_already_ended', 'forbidden'],
       handle: async ({ person, params, claimedAt }) => {
-        const job = await steerableJob(await visibleJob(person, params.id), person, ['operator']);
+        const job = await visibleJob(person, params.id);
+        mustBeCancellable(job, person);
         // First, so that listeners never hear of it after the end that it brings.
         await addJobEvent(db, job.id, {
           kind: 'cancel-requested',
@@ -169,7 +170,11 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       answers: { 200: { description: 'Raised.', schema: schemas.job } },
       refusals: ['not_found', 'job_already_ended', 'cap_not_raised', 'reservation_closed', 'forbidden'],
       handle: async ({ person, params, body, resourceId }) => {
-        const job = await steerableJob(await visibleJob(person, params.id), person, []);
+        const job = await visibleJob(person, params.id);
+        if (job.userId !== person.userId) {
+          throw new BillingError('forbidden', 'Only the submitter may consent to a higher not-to-exceed amount.');
+        }
+        mustBeUnfinished(job);
         const request = { requestId: resourceId, maxCredits: body.maxCredits, actor: person.userId };
         const outcome = await workflows.raiseCap(job.id, request);
         if (outcome.status === 'refused') {
@@ -242,15 +247,19 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
   ];
 }
 
-/** A job that the person may steer: their own, their contract's as its administrator, or by one of the given roles. */
-async function steerableJob(job: Job, person: Person, roles: Person['roles']): Promise<Job> {
-  const own = job.userId === person.userId;
+/** A job is cancelled by its submitter, an administrator of its contract or an operator. */
+function mustBeCancellable(job: Job, person: Person): void {
   const administers = job.contractId !== null && person.administers.includes(job.contractId);
-  if (!own && !administers && !person.roles.some((role) => roles.includes(role))) {
-    throw new BillingError('forbidden', 'Only the submitter or an administrator of the contract may do this.');
+  if (job.userId !== person.userId && !administers && !person.roles.includes('operator')) {
+    throw new BillingError(
+      'forbidden',
+      'Only the submitter, an administrator of the contract or an operator may do this.',
+    );
   }
-  if (isTerminal(job.state)) {
-    throw new BillingError('job_already_ended', `The job is ${job.state}; nothing can be changed any more.`);
-  }
-  return job;
+  mustBeUnfinished(job);
+}
+
+function mustBeUnfinished(job: Job): void {
+  if (!isTerminal(job.state)) return;
+  throw new BillingError('job_already_ended', `The job is ${job.state}; nothing can be changed any more.`);
 }

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-export interface Proxy {
+export interface ServerProxy {
   /** The server's URL with the proxy's host and port. */
   readonly url: string;
   /** Breaks every connection and refuses new ones. */
@@ -19,7 +19,7 @@ export interface Proxy {
 }
 
 /** Starts a proxy in front of the server that a URL names. */
-export async function startProxy(upstreamUrl: string): Promise<Proxy> {
+export async function startProxy(upstreamUrl: string): Promise<ServerProxy> {
   const upstream = new URL(upstreamUrl);
   const sockets = new Set<Socket>();
   let trap: { text: string; sprung: () => void } | undefined;

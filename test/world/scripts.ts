@@ -70,7 +70,7 @@ export class ScriptedAttempt {
       jobId: this.jobId,
       attempt: this.number,
       seq: ++this.seq,
-      usage: [{ meter: METER, unit: 'round', quantity: wholeUnits(rounds) }],
+      usage: rounds === 0 ? [] : [{ meter: METER, unit: 'round', quantity: wholeUnits(rounds) }],
       progress: Number(progressOf(fraction)),
       source: 'scripted',
       at: now(),

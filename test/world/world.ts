@@ -9,7 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Client, type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  GracefulShutdownPeriodExpiredError,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { v7 as uuidv7 } from 'uuid';
 import { createJobActivities } from '../../activities/jobActivities';
 import { createReconcileActivities, type WorkflowStatus } from '../../activities/reconcile';
@@ -40,7 +47,7 @@ import {
 } from '../../workflows/messages';
 import { idOf } from '../builders/ids';
 import { openNamespace } from './namespace';
-import { type Proxy, startProxy } from './proxy';
+import { type ServerProxy, startProxy } from './proxy';
 import { CARD, CARD_VERSION } from './rates';
 import { createScriptedRun, type Script } from './scripts';
 
@@ -97,7 +104,7 @@ export class World {
     readonly db: Db,
     readonly databaseUrl: string,
     /** Between the activities and Postgres. */
-    readonly postgres: Proxy,
+    readonly postgres: ServerProxy,
     /** Through the proxy, as the activities see the database. */
     readonly proxied: Db,
     readonly client: Client,
@@ -359,14 +366,18 @@ export class World {
       // Cancellations come with the answers to heartbeats.
       maxHeartbeatThrottleInterval: '100ms',
       defaultHeartbeatThrottleInterval: '100ms',
-      shutdownGraceTime: '5s',
+      // What a failed test left waiting does not keep the next one.
+      shutdownGraceTime: '2s',
+      shutdownForceTime: '5s',
     });
     const ran = worker.run();
     const working = {
       stop: async () => {
         this.workers.delete(working);
         if (worker.getState() === 'RUNNING') worker.shutdown();
-        await ran;
+        await ran.catch((error) => {
+          if (!(error instanceof GracefulShutdownPeriodExpiredError)) throw error;
+        });
       },
     };
     this.workers.add(working);
