@@ -1,10 +1,11 @@
 /** What the job workflow calls for its billing: thin, idempotent by key, amounts as decimal strings. */
-import { type Closing, closeJob, type Rejection, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
+import { closeJob, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
 import type { Db } from '../db/client';
 import type { DossierDraw } from '../domain/charge';
 import { formatCredits, parseCredits } from '../domain/credits';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
+import type { Closing, Rejection } from '../domain/job';
 import type { JobEnd } from '../domain/rateCard';
 
 /** What a reservation holds, and of which lots. */

@@ -10,6 +10,8 @@ export interface ReconcileDependencies {
   readonly db: Db;
   /** The state of a job's workflow. Rejects when Temporal cannot tell. */
   readonly workflowStatus: (jobId: string) => Promise<WorkflowStatus>;
+  /** A job younger than this may be on its way to its workflow; two minutes when absent. */
+  readonly youngMs?: number;
 }
 
 export interface ReconcilePage {
@@ -25,13 +27,16 @@ export interface ReconcileActivities {
 }
 
 const PAGE = 100;
-/** A job this young may be on its way to its workflow. */
 const YOUNG_MS = 2 * 60_000;
 
-export function createReconcileActivities({ db, workflowStatus }: ReconcileDependencies): ReconcileActivities {
+export function createReconcileActivities({
+  db,
+  workflowStatus,
+  youngMs = YOUNG_MS,
+}: ReconcileDependencies): ReconcileActivities {
   return {
     async reconcilePage({ after, at }) {
-      const jobs = await unfinishedJobs(db, { after, submittedBefore: addMilliseconds(at, -YOUNG_MS), limit: PAGE });
+      const jobs = await unfinishedJobs(db, { after, submittedBefore: addMilliseconds(at, -youngMs), limit: PAGE });
       const repaired: string[] = [];
       for (const { id } of jobs) {
         const status = await workflowStatus(id);

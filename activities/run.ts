@@ -18,19 +18,12 @@ import { ratesOf } from '../db/rateCards';
 import { formatCredits, sayCredits } from '../domain/credits';
 import { exceeds, type RunningCost, runningCost, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
-import type { ParkedFor } from '../domain/job';
+import type { ParkedFor, RunReport } from '../domain/job';
 import type { JobEnd, ServiceRates } from '../domain/rateCard';
 import type { Run, RunEnd, Runner } from '../runners/runner';
 import type { Service } from '../services/service';
 import { createMetering, type Metering } from './metering';
 import type { Slots } from './slots';
-
-/** What an attempt tells the job's workflow; amounts in decimal strings. */
-export type AttemptReport =
-  | { kind: 'usage'; metered: string; forecast: string }
-  | { kind: 'parked'; metered: string; forecast: string; parkedFor: ParkedFor }
-  | { kind: 'resumed' }
-  | { kind: 'restarted'; attempt: number };
 
 export interface RunDependencies {
   readonly db: Db;
@@ -44,7 +37,7 @@ export interface RunDependencies {
   readonly worker: string;
   readonly now: () => Instant;
   /** Signals the job's workflow. Rejects when Temporal is away; the report is repeated then. */
-  readonly tellWorkflow: (jobId: string, report: AttemptReport) => Promise<void>;
+  readonly tellWorkflow: (jobId: string, report: RunReport) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -279,7 +272,7 @@ class AttemptRun {
   }
 
   /** @returns whether the workflow was told; it is tried again at the next look otherwise. */
-  private async tell(report: AttemptReport): Promise<boolean> {
+  private async tell(report: RunReport): Promise<boolean> {
     try {
       await this.dependencies.tellWorkflow(this.job.id, report);
       return true;

@@ -279,11 +279,7 @@ describe('a job that ended', () => {
 
   it('tells its whole story to who comes late, in order, and ends', async () => {
     const events = await eventsOf(job.id);
-    expect(events.map(({ event }) => event)).toEqual(
-      ['reserved', 'running', 'settled', 'progress', 'end'].filter((kind) =>
-        events.some(({ event }) => event === kind),
-      ),
-    );
+    expect(events.map(({ event }) => event)).toEqual(['reserved', 'running', 'settled', 'progress', 'end']);
     const ids = events.flatMap(({ id }) => (id === undefined ? [] : [BigInt(id)]));
     expect(ids).toEqual([...ids].sort((a, b) => (a < b ? -1 : 1)));
     expect(events.at(-1)?.data).toMatchObject({ state: 'settled', progress: '1', reserved: '0' });

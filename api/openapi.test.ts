@@ -21,8 +21,6 @@ const CODES = Object.keys(REFUSALS);
 /** Codes that no answer of the API can carry, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   cap_exceeded: 'a job’s own limits are checked when it is submitted; the ledger refuses it all the same',
-  quote_mismatch: 'a job takes all its terms from its quote, so nothing can differ',
-  job_not_started: 'no rule refuses with it',
 };
 
 describe('the description of the API', () => {

@@ -6,10 +6,11 @@ import { findVisibleContract, type Person } from '../db/people';
 import { findQuote } from '../db/quotes';
 import { ratesOf } from '../db/rateCards';
 import { formatCredits, minCredits, parseCredits, sayCredits, sumOf } from '../domain/credits';
-import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
+import { BillingError, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
+import type { Rejection } from '../domain/job';
 import { amountToReserve } from '../domain/quote';
-import type { Rejection, ReservationOutcome } from '../workflows/messages';
+import type { ReservationOutcome } from '../workflows/messages';
 import type { ApiDependencies } from './app';
 import { priceRequest } from './estimate';
 import { jobView, linksOf, viewOfJob } from './jobView';
@@ -161,10 +162,8 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
 
 async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {
   const remedies = refused.code === 'insufficient_credits' ? await remediesFor(db, job, refused) : undefined;
-  // A job that was released before it was reserved says why it was released, which is no code of a refusal.
-  const code = refused.code in REFUSALS ? (refused.code as RefusalCode) : 'reservation_closed';
-  const error = new BillingError(code, refused.message, {
-    ...(code === refused.code && refused.details),
+  const error = new BillingError(refused.code as RefusalCode, refused.message, {
+    ...refused.details,
     ...(remedies && { remedies }),
     jobId: job.id,
     links: linksOf(job.id, settings.temporalUiUrl),

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import type { ObjectPlace } from '../db/objectStore';
 
 export interface Config {
   /** Somebody's Postgres; undefined means the embedded one. */
@@ -19,11 +20,13 @@ export interface Config {
   readonly host: string;
   /** Absolute path of the folder that keeps everything of this installation. */
   readonly home: string;
-  /** Absolute path of the content-addressed store. */
-  readonly objects: string;
+  /** Where inputs and results are kept. */
+  readonly objects: ObjectPlace;
   readonly inputBytesMax: number;
   readonly heartbeatSeconds: number;
   readonly parkedGraceSeconds: number;
+  /** How old a job without a living workflow is before the reconciler releases it. */
+  readonly reconcileAfterSeconds: number;
   readonly logLevel: LogLevel;
 }
 
@@ -46,8 +49,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
   if (!parsed.success) {
     const sentences = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]);
-      // A database address carries a password, and refusals end in logs.
-      const given = name === 'DATABASE_URL' ? '' : `, not ${JSON.stringify(present[name])}`;
+      // Addresses of servers carry passwords, and refusals end in logs.
+      const secret = ['DATABASE_URL', 'HOLDFAST_S3_ENDPOINT'].includes(name);
+      const given = secret || present[name] === undefined ? '' : `, not ${JSON.stringify(present[name])}`;
       return `${name} must be ${issue.message}${given}.`;
     });
     throw new ConfigError(sentences.join('\n'));
@@ -63,12 +67,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     portIsExplicit: settings.PORT !== undefined,
     host: settings.HOLDFAST_HOST,
     home,
-    objects: settings.HOLDFAST_OBJECTS
-      ? resolve(workingDirectory, settings.HOLDFAST_OBJECTS)
-      : resolve(home, 'objects'),
+    objects: objectPlace(settings, home, workingDirectory),
     inputBytesMax: settings.HOLDFAST_INPUT_BYTES_MAX,
     heartbeatSeconds: settings.HOLDFAST_HEARTBEAT_SECONDS,
     parkedGraceSeconds: settings.HOLDFAST_PARKED_GRACE_SECONDS,
+    reconcileAfterSeconds: settings.HOLDFAST_RECONCILE_AFTER_SECONDS,
     logLevel: settings.HOLDFAST_LOG_LEVEL,
   };
 }
@@ -78,7 +81,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
  * started beside embedded servers still sees what the launcher adds.
  */
 export function environmentOf(config: Config): Record<string, string> {
-  const variables: Record<string, string | undefined> = {
+  const values: Record<string, string | undefined> = {
     DATABASE_URL: config.databaseUrl,
     TEMPORAL_ADDRESS: config.temporalAddress,
     TEMPORAL_NAMESPACE: config.temporalNamespace,
@@ -86,14 +89,15 @@ export function environmentOf(config: Config): Record<string, string> {
     PORT: String(config.port),
     HOLDFAST_HOST: config.host,
     HOLDFAST_HOME: config.home,
-    HOLDFAST_OBJECTS: config.objects,
+    ...objectVariables(config.objects),
     HOLDFAST_INPUT_BYTES_MAX: String(config.inputBytesMax),
     HOLDFAST_HEARTBEAT_SECONDS: String(config.heartbeatSeconds),
     HOLDFAST_PARKED_GRACE_SECONDS: String(config.parkedGraceSeconds),
+    HOLDFAST_RECONCILE_AFTER_SECONDS: String(config.reconcileAfterSeconds),
     HOLDFAST_LOG_LEVEL: config.logLevel,
   };
   return Object.fromEntries(
-    Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
 }
 
@@ -114,10 +118,12 @@ export function temporalAddress({ temporalAddress: address }: Config): string {
 
 const DEFAULT_PORT = 8080;
 const MEBIBYTE = 1024 * 1024;
+/** A bucket and a prefix of characters that need no encoding anywhere, with or without a slash at the end. */
+const BUCKET = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/((?:[\w-][\w.-]*\/)*[\w-][\w.-]*))?\/?$/;
 /** Ten years: longer waits are a mistake in the seconds. */
 const SECONDS_MAX = 10 * 366 * 86_400;
 
-const environment = z.object({
+const variables = z.object({
   DATABASE_URL: z
     .string()
     .refine(isPostgresUrl, 'a PostgreSQL address such as postgres://user:password@host:5432/database')
@@ -134,14 +140,66 @@ const environment = z.object({
     .regex(/^[A-Za-z0-9.:-]+$/, 'a host name or an IP address')
     .default('127.0.0.1'),
   HOLDFAST_HOME: z.string().default('.holdfast'),
-  HOLDFAST_OBJECTS: z.string().optional(),
+  HOLDFAST_OBJECTS: z
+    .string()
+    .refine(isFolderOrBucket, 'a folder, or a bucket and what its keys begin with, such as s3://bucket/prefix')
+    .optional(),
+  // Looked at only where they count: a machine may have a region for other programs.
+  HOLDFAST_S3_ENDPOINT: z.string().optional(),
+  AWS_REGION: z.string().optional(),
   HOLDFAST_INPUT_BYTES_MAX: integer({ min: 1, max: Number.MAX_SAFE_INTEGER, what: 'a number of bytes' }).default(
     256 * MEBIBYTE,
   ),
   HOLDFAST_HEARTBEAT_SECONDS: integer({ min: 1, max: 3600, what: 'a number of seconds' }).default(10),
   HOLDFAST_PARKED_GRACE_SECONDS: integer({ min: 0, max: SECONDS_MAX, what: 'a number of seconds' }).default(86_400),
+  HOLDFAST_RECONCILE_AFTER_SECONDS: integer({ min: 1, max: SECONDS_MAX, what: 'a number of seconds' }).default(120),
   HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
+
+type Settings = z.infer<typeof variables>;
+
+/** What variables must be in the light of others. */
+const environment = variables.superRefine((settings, context) => {
+  const { HOLDFAST_S3_ENDPOINT: endpoint, AWS_REGION: region } = settings;
+  const refuse = (name: keyof Settings, message: string) => context.addIssue({ code: 'custom', path: [name], message });
+  if (!settings.HOLDFAST_OBJECTS?.startsWith('s3:')) {
+    if (endpoint !== undefined) refuse('HOLDFAST_S3_ENDPOINT', 'absent unless HOLDFAST_OBJECTS is a bucket');
+    return;
+  }
+  if (endpoint !== undefined && !isServerAddress(endpoint)) {
+    refuse('HOLDFAST_S3_ENDPOINT', 'an http or https address without user, password and query');
+  }
+  if (region === undefined && endpoint === undefined) {
+    refuse('AWS_REGION', 'the region of the bucket, such as eu-central-1');
+  } else if (region !== undefined && !/^[A-Za-z0-9-]+$/.test(region)) {
+    refuse('AWS_REGION', 'a region such as eu-central-1');
+  }
+});
+
+function objectPlace(settings: Settings, home: string, workingDirectory: string): ObjectPlace {
+  const objects = settings.HOLDFAST_OBJECTS;
+  if (objects === undefined) return { kind: 'folder', folder: resolve(home, 'objects') };
+  const [, bucket, prefix = ''] = BUCKET.exec(objects) ?? [];
+  if (bucket === undefined) return { kind: 'folder', folder: resolve(workingDirectory, objects) };
+  return {
+    kind: 's3',
+    bucket,
+    prefix,
+    endpoint: settings.HOLDFAST_S3_ENDPOINT,
+    // Servers that are not Amazon's mostly have no regions, but a request is always signed for one.
+    region: settings.AWS_REGION ?? 'us-east-1',
+    cacheFolder: resolve(home, 'object-copies'),
+  };
+}
+
+function objectVariables(place: ObjectPlace): Record<string, string | undefined> {
+  if (place.kind === 'folder') return { HOLDFAST_OBJECTS: place.folder };
+  return {
+    HOLDFAST_OBJECTS: `s3://${[place.bucket, place.prefix].filter(Boolean).join('/')}`,
+    HOLDFAST_S3_ENDPOINT: place.endpoint,
+    AWS_REGION: place.region,
+  };
+}
 
 /** A whole number written in plain digits: no sign, no exponent, no spaces, so that `1e3` and ` 10` are refused. */
 function integer({ min, max, what }: { min: number; max: number; what: string }) {
@@ -157,6 +215,17 @@ function integer({ min, max, what }: { min: number; max: number; what: string })
 
 function isPostgresUrl(text: string): boolean {
   return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+}
+
+/** Something that only looks like an address would otherwise become a folder with a strange name. */
+function isFolderOrBucket(text: string): boolean {
+  return BUCKET.test(text) || !/^[A-Za-z][A-Za-z0-9+.-]+:/.test(text);
+}
+
+function isServerAddress(text: string): boolean {
+  if (!isWebUrl(text)) return false;
+  const { username, password, search, hash } = new URL(text);
+  return [username, password, search, hash].every((part) => part === '');
 }
 
 function isWebUrl(text: string): boolean {

@@ -12,7 +12,7 @@ import { createSlots } from '../activities/slots';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
 import { connect } from '../db/client';
-import { openFolderStore } from '../db/objectStore';
+import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { type Instant, instantOfMilliseconds } from '../domain/instant';
 import { jobWorkflowId } from '../domain/job';
@@ -36,7 +36,7 @@ export async function serveApi(config: Config): Promise<void> {
   const connection = Connection.lazy({ address: temporalAddress(config) });
   const app = createApp({
     db,
-    store: await openFolderStore(config.objects),
+    store: await createObjectStore(config.objects),
     services: SERVICES,
     workflows: temporalWorkflows(new Client({ connection, namespace: config.temporalNamespace })),
     now,
@@ -48,7 +48,8 @@ export async function serveApi(config: Config): Promise<void> {
       temporalUiUrl: config.temporalUiUrl ?? null,
     },
   });
-  const server = createServer(app);
+  // An upload of the largest input over a slow line takes its time; headers still have to come at once.
+  const server = createServer({ requestTimeout: 3_600_000 }, app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
@@ -76,7 +77,11 @@ export async function serveJobs(config: Config): Promise<void> {
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
       ...createJobActivities({ db }),
-      ...createReconcileActivities({ db, workflowStatus: (jobId) => workflowStatus(client, jobId) }),
+      ...createReconcileActivities({
+        db,
+        workflowStatus: (jobId) => workflowStatus(client, jobId),
+        youngMs: config.reconcileAfterSeconds * 1_000,
+      }),
     },
     maxCachedWorkflows: 500,
     maxConcurrentActivityTaskExecutions: 20,
@@ -103,7 +108,7 @@ export async function serveCompute(config: Config): Promise<void> {
     taskQueue: EMBEDDED_TASK_QUEUE,
     activities: createRunActivities({
       db,
-      store: await openFolderStore(config.objects),
+      store: await createObjectStore(config.objects),
       runner,
       services: SERVICES,
       slots: createSlots(availableParallelism()),

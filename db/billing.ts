@@ -6,7 +6,7 @@ import { type Credits, formatCredits, parseCredits, sayCredits } from '../domain
 import type { Draw } from '../domain/drawdown';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
-import { isTerminal, type JobState, type ParkedFor } from '../domain/job';
+import { type Closing, isTerminal, type ParkedFor, type Rejection } from '../domain/job';
 import { amountMoved, drawsInto, type Outcome, type Refused, type Transfer } from '../domain/operations';
 import type { JobEnd } from '../domain/rateCard';
 import { loseOpenAttempts, type MeteredUsage, usageOfJob } from './attempts';
@@ -14,13 +14,6 @@ import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
 import { addJobEvent, getJob, type Job, moveJob } from './jobs';
 import { applyBatch, operationsOfJob, reservationsOf } from './ledger';
 import { ratesOf } from './rateCards';
-
-/** A refusal that a job's row keeps, so that every repeat of the question gets the same answer. */
-export interface Rejection {
-  readonly code: string;
-  readonly message: string;
-  readonly details: Readonly<Record<string, string>>;
-}
 
 export type ReserveResult =
   | { readonly reserved: Credits; readonly draws: readonly DossierDraw[] }
@@ -97,7 +90,10 @@ async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult
     return { reserved: parseCredits(reserved), draws };
   }
   if (!event) throw new Error(`job ${jobId} has neither a reservation nor a rejection`);
-  const { code = 'reservation_closed', ...details } = event.data as Record<string, string>;
+  // A release says why the job ended; whoever wanted to reserve only learns that it is too late.
+  if (event.kind === 'released')
+    return { rejected: { code: 'reservation_closed', message: event.message, details: {} } };
+  const { code = '', ...details } = event.data as Record<string, string>;
   return { rejected: { code, message: event.message, details } };
 }
 
@@ -176,17 +172,6 @@ export async function raiseJobCap(
     });
   });
   if (outcome && !outcome.accepted) throw new BillingError(outcome.code, outcome.message, outcome.details);
-}
-
-/** What became of a job's billing. */
-export interface Closing {
-  readonly state: JobState;
-  readonly charged: string;
-  readonly absorbed: string;
-  readonly released: string;
-  /** The lots that paid. */
-  readonly draws: readonly DossierDraw[];
-  readonly chargeId: string | null;
 }
 
 /**

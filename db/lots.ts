@@ -1,9 +1,9 @@
 /** Lots as people see them, and how they are granted. */
 import { v7 as uuidv7 } from 'uuid';
-import type { Credits } from '../domain/credits';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
-import type { Lot, LotKind, LotSource } from '../domain/lots';
+import type { Lot, LotSource } from '../domain/lots';
+import type { GrantOperation } from '../domain/operations';
 import { type Db, firstRow, rows } from './client';
 import { applyBatch, LOT_COLUMNS } from './ledger';
 
@@ -25,17 +25,7 @@ export function findLot(db: Db, id: string): Promise<DescribedLot | undefined> {
   return firstRow<DescribedLot>(db, `select ${DESCRIBED} from lots where id = ?`, [id]);
 }
 
-export interface NewLot {
-  readonly id: string;
-  readonly poolId: string;
-  readonly kind: LotKind;
-  readonly source: LotSource;
-  readonly amount: Credits;
-  readonly effectiveAt: Instant;
-  readonly expiresAt: Instant | null;
-  readonly purchasedAt: Instant | null;
-  readonly reference: string | null;
-}
+export type NewLot = GrantOperation['lot'];
 
 /**
  * Grants a lot, once per lot id.

@@ -1,11 +1,9 @@
 /** Inputs and results by content: a file's name is its digest, so storing it twice is storing it once. */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { BillingError } from '../domain/errors';
+import type { Readable } from 'node:stream';
+import { openFolderStore } from './folderStore';
+
+export { tooLarge } from './contentFolder';
+export { openFolderStore };
 
 export interface StoredObject {
   /** `sha256:` and 64 hex digits. */
@@ -15,75 +13,47 @@ export interface StoredObject {
 
 export interface ObjectStore {
   /**
-   * Stores a stream. It counts only once it is whole and on disk; anything else leaves nothing.
+   * Stores a stream. It counts only once it is whole and kept; anything else leaves nothing.
    *
-   * @throws BillingError `input_too_large` as soon as more than `bytesMax` bytes came.
+   * @throws BillingError `input_too_large` as soon as more than `bytesMax` bytes came, `unavailable` when the store is
+   * not reached.
    */
   put(source: Readable, bytesMax: number): Promise<StoredObject>;
-  /** A local file with the object's contents, not to be changed. @throws Error when it is not stored. */
+  /**
+   * A local file with the object's contents, not to be changed.
+   *
+   * @throws Error when it is not stored; BillingError `unavailable` when the store is not reached.
+   */
   pathOf(digest: string): Promise<string>;
+  /** @throws as `pathOf`; a stream that cannot be finished ends with such an error and without its last bytes. */
   read(digest: string): Promise<Readable>;
 }
 
-/** An object store in a folder. */
-export async function openFolderStore(folder: string): Promise<ObjectStore> {
-  const incoming = join(folder, 'incoming');
-  // What was half written when a process died counts for nothing; its names are random, so nobody waits for them.
-  await mkdir(incoming, { recursive: true });
+/** Where objects are kept. */
+export type ObjectPlace = FolderPlace | S3Place;
 
-  const fileOf = (digest: string) => {
-    const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
-    if (hex === undefined) throw new Error(`${digest} is not a digest`);
-    return join(folder, hex.slice(0, 2), hex.slice(2));
-  };
-  const pathOf = async (digest: string) => {
-    const path = fileOf(digest);
-    await stat(path);
-    return path;
-  };
-
-  return {
-    pathOf,
-    async put(source, bytesMax) {
-      const path = join(incoming, randomUUID());
-      const hash = createHash('sha256');
-      let size = 0;
-      const meter = new Transform({
-        transform(chunk: Buffer, _encoding, done) {
-          size += chunk.length;
-          if (size > bytesMax) return done(tooLarge(bytesMax));
-          hash.update(chunk);
-          done(null, chunk);
-        },
-      });
-      try {
-        await pipeline(source, meter, createWriteStream(path, { flags: 'wx', flush: true }));
-        const digest = `sha256:${hash.digest('hex')}`;
-        await keep(path, fileOf(digest));
-        return { digest, size };
-      } catch (error) {
-        await rm(path, { force: true });
-        throw error;
-      }
-    },
-    async read(digest) {
-      return createReadStream(await pathOf(digest));
-    },
-  };
+export interface FolderPlace {
+  readonly kind: 'folder';
+  /** Absolute path. */
+  readonly folder: string;
 }
 
-/** Renames into place and syncs the folder, so that the name survives a power cut as the contents do. */
-async function keep(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  await rename(from, to);
-  const folder = await open(dirname(to));
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+export interface S3Place {
+  readonly kind: 's3';
+  readonly bucket: string;
+  /** What the keys begin with, without slashes at its ends; may be empty. */
+  readonly prefix: string;
+  /** The address of an S3-compatible server; undefined means Amazon's. */
+  readonly endpoint: string | undefined;
+  readonly region: string;
+  /** Absolute path of the folder that keeps copies on this machine. */
+  readonly cacheFolder: string;
 }
 
-export function tooLarge(bytesMax: number): BillingError {
-  return new BillingError('input_too_large', `An input is at most ${bytesMax} bytes.`, { bytesMax });
+/** Opens the store that a configuration names. Nobody is asked anything yet: a process starts while its store is away. */
+export async function createObjectStore(place: ObjectPlace): Promise<ObjectStore> {
+  if (place.kind === 'folder') return openFolderStore(place.folder);
+  // Loaded only here: the client of S3 costs every start that does not need it a sixth of a second.
+  const { openS3Store } = require('./s3Store') as typeof import('./s3Store');
+  return openS3Store(place);
 }

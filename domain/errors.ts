@@ -25,8 +25,6 @@ export const REFUSALS = {
   contract_not_in_force: { status: 409, retry: false, title: 'The contract is not in force' },
   user_not_authorised: { status: 409, retry: false, title: 'The user is not authorised on the contract' },
   quote_expired: { status: 409, retry: false, title: 'The quote is no longer valid' },
-  quote_mismatch: { status: 409, retry: false, title: 'The job differs from its quote' },
-  job_not_started: { status: 409, retry: false, title: 'The job was never started' },
   input_too_large: { status: 413, retry: false, title: 'The input is too large' },
   body_too_large: { status: 413, retry: false, title: 'The request body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'This content type is not accepted here' },

@@ -1,4 +1,6 @@
-/** A job's billing states and the words that every room uses for them. */
+/** A job's billing states, and what is said of a job between rooms: plain JSON, amounts in decimal strings. */
+import type { DossierDraw } from './charge';
+
 export const JOB_STATES = [
   'reserving',
   'reserved',
@@ -23,3 +25,28 @@ export type ParkedFor = 'credits' | 'cap';
 export function jobWorkflowId(jobId: string): string {
   return `job/${jobId}`;
 }
+
+/** Why nothing was reserved, or an act was refused: a job keeps it, so that every repeat gets the same answer. */
+export interface Rejection {
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string>>;
+}
+
+/** How a job's billing was closed. */
+export interface Closing {
+  readonly state: JobState;
+  readonly charged: string;
+  readonly absorbed: string;
+  readonly released: string;
+  /** The lots that paid. */
+  readonly draws: readonly DossierDraw[];
+  readonly chargeId: string | null;
+}
+
+/** What a running attempt tells its workflow. */
+export type RunReport =
+  | { readonly kind: 'usage'; readonly metered: string; readonly forecast: string }
+  | { readonly kind: 'parked'; readonly metered: string; readonly forecast: string; readonly parkedFor: ParkedFor }
+  | { readonly kind: 'resumed' }
+  | { readonly kind: 'restarted'; readonly attempt: number };

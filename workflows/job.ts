@@ -17,22 +17,19 @@ import {
 } from '@temporalio/workflow';
 import type { RunActivities, RunOutcome } from '../activities/run';
 import { parseCredits } from '../domain/credits';
-import type { JobState, ParkedFor } from '../domain/job';
+import type { Closing, JobState, ParkedFor, Rejection, RunReport } from '../domain/job';
 import type { JobEnd } from '../domain/rateCard';
 import { bill } from './billing';
 import { now } from './clock';
 import { describeJob } from './details';
 import {
-  type Closing,
   creditsArrivedSignal,
   EMBEDDED_TASK_QUEUE,
   type JobInput,
   type JobView,
   jobViewQuery,
   type RaiseCapRequest,
-  type Rejection,
   type ReservationOutcome,
-  type RunReport,
   raiseCapUpdate,
   reservationUpdate,
   runReportedSignal,

@@ -1,7 +1,7 @@
 /** What is said to a job's workflow and what it answers: plain JSON, amounts in decimal strings. */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { DossierDraw } from '../domain/charge';
-import type { JobState, ParkedFor } from '../domain/job';
+import type { Closing, ParkedFor, Rejection, RunReport } from '../domain/job';
 
 export const JOBS_TASK_QUEUE = 'holdfast-jobs';
 /** One task queue per runner: only hosts that have the runner poll it. */
@@ -22,27 +22,9 @@ export interface JobInput {
   readonly parkedGraceSeconds: number;
 }
 
-/** Why nothing was reserved, or an act was refused. */
-export interface Rejection {
-  readonly code: string;
-  readonly message: string;
-  readonly details: Readonly<Record<string, string>>;
-}
-
 export type ReservationOutcome =
   | { readonly status: 'reserved'; readonly reserved: string; readonly draws: readonly DossierDraw[] }
   | { readonly status: 'rejected'; readonly rejection: Rejection };
-
-/** How a job's billing was closed. */
-export interface Closing {
-  readonly state: JobState;
-  readonly charged: string;
-  readonly absorbed: string;
-  readonly released: string;
-  /** The lots that paid. */
-  readonly draws: readonly DossierDraw[];
-  readonly chargeId: string | null;
-}
 
 export interface RaiseCapRequest {
   readonly requestId: string;
@@ -53,13 +35,6 @@ export interface RaiseCapRequest {
 export type RaiseCapOutcome =
   | { readonly status: 'raised'; readonly maxCredits: string }
   | { readonly status: 'refused'; readonly rejection: Rejection };
-
-/** What a running attempt tells its workflow. */
-export type RunReport =
-  | { readonly kind: 'usage'; readonly metered: string; readonly forecast: string }
-  | { readonly kind: 'parked'; readonly metered: string; readonly forecast: string; readonly parkedFor: ParkedFor }
-  | { readonly kind: 'resumed' }
-  | { readonly kind: 'restarted'; readonly attempt: number };
 
 export interface JobView {
   readonly state: string;

@@ -21,8 +21,13 @@ export const HISTORIES = [
 ] as const;
 export type HistoryName = (typeof HISTORIES)[number];
 
-interface RecordedHistory {
-  events: { eventType: string; [attributes: string]: unknown }[];
+/** As Temporal's own programs write it. */
+export interface RecordedHistory {
+  events: {
+    eventType: string;
+    activityTaskScheduledEventAttributes?: { activityType: { name: string } };
+    [attributes: string]: unknown;
+  }[];
 }
 
 /** Writes the history of a closed workflow when histories are being recorded; does nothing otherwise. */

@@ -3,20 +3,20 @@
  * do. Attempts, usage and their ends are written to the real database, so the billing of such a job is real.
  */
 import { ApplicationFailure, Context, heartbeat } from '@temporalio/activity';
-import type { AttemptReport, RunActivities, RunOutcome } from '../../activities/run';
+import type { RunActivities, RunOutcome } from '../../activities/run';
 import { type AttemptOutcome, allowanceOf, beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
 import { parkJob, resumeJob } from '../../db/billing';
 import type { Db } from '../../db/client';
 import { parseCredits } from '../../domain/credits';
 import { progressOf } from '../../domain/forecast';
 import { instantOfMilliseconds } from '../../domain/instant';
-import type { ParkedFor } from '../../domain/job';
+import type { ParkedFor, RunReport } from '../../domain/job';
 import { wholeUnits } from '../../domain/usage';
 import { eventually } from './eventually';
 import { METER } from './rates';
 
 export type Script = (attempt: ScriptedAttempt) => Promise<RunOutcome>;
-export type Tell = (jobId: string, report: AttemptReport) => Promise<void>;
+export type Tell = (jobId: string, report: RunReport) => Promise<void>;
 
 const BEAT_MS = 100;
 

@@ -3,7 +3,6 @@
  * Postgres, and the workers that a test asks for, all wired as the product wires them.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +19,7 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { createJobActivities } from '../../activities/jobActivities';
 import { createReconcileActivities, type WorkflowStatus } from '../../activities/reconcile';
-import type { AttemptReport, RunActivities } from '../../activities/run';
+import type { RunActivities } from '../../activities/run';
 import { temporalWorkflows } from '../../api/temporal';
 import { connect, type Db, firstRow, rows } from '../../db/client';
 import { addInput } from '../../db/inputs';
@@ -32,9 +31,9 @@ import { seed } from '../../db/seed';
 import { createTestDatabase } from '../../db/testing/database';
 import { brokenInvariants } from '../../db/testing/invariants';
 import { insertPeople } from '../../db/testing/people';
-import { packageRoot } from '../../dev/root';
 import { formatCredits, parseCredits } from '../../domain/credits';
 import { addMilliseconds, type Instant, instantOfMilliseconds } from '../../domain/instant';
+import type { RunReport } from '../../domain/job';
 import { jobWorkflowId } from '../../domain/job';
 import { sharedLotExpiry } from '../../domain/lots';
 import type { job } from '../../workflows/job';
@@ -46,6 +45,7 @@ import {
   runReportedSignal,
 } from '../../workflows/messages';
 import { idOf } from '../builders/ids';
+import { bundlePath } from './bundle';
 import { openNamespace } from './namespace';
 import { type ServerProxy, startProxy } from './proxy';
 import { CARD, CARD_VERSION } from './rates';
@@ -329,7 +329,7 @@ export class World {
     return found.map(({ jobId }) => jobId);
   }
 
-  async tellWorkflow(jobId: string, report: AttemptReport): Promise<void> {
+  async tellWorkflow(jobId: string, report: RunReport): Promise<void> {
     try {
       await this.client.withDeadline(Date.now() + 3_000, () =>
         this.client.workflow.getHandle(jobWorkflowId(jobId)).signal(runReportedSignal, report),
@@ -350,7 +350,7 @@ export class World {
   }
 
   private scriptedRun(): RunActivities {
-    const tell = (jobId: string, report: AttemptReport) => this.tellWorkflow(jobId, report);
+    const tell = (jobId: string, report: RunReport) => this.tellWorkflow(jobId, report);
     return createScriptedRun({ db: this.db, tell, scripts: this.scripts });
   }
 
@@ -383,13 +383,6 @@ export class World {
     this.workers.add(working);
     return working;
   }
-}
-
-/** The workflows as the workers get them. */
-export function bundlePath(): string {
-  const path = process.env.HOLDFAST_TEST_WORKFLOW_BUNDLE ?? join(packageRoot(), 'dist', 'workflow-bundle.js');
-  if (!existsSync(path)) throw new Error(`${path} is not there; run "npm run build" first`);
-  return path;
 }
 
 export function now(): Instant {
