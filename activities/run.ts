@@ -16,6 +16,7 @@ import { getJob, type Job } from '../db/jobs';
 import type { ObjectStore } from '../db/objectStore';
 import { ratesOf } from '../db/rateCards';
 import { formatCredits, sayCredits } from '../domain/credits';
+import { BillingError } from '../domain/errors';
 import { exceeds, type RunningCost, runningCost, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
 import type { ParkedFor, RunReport } from '../domain/job';
@@ -264,8 +265,10 @@ class AttemptRun {
     }
     if (answer === null) throw billingClosed(jobId);
     for (const { name, path, mediaType } of end.results) {
-      const stored = await store.put(createReadStream(path), RESULT_BYTES_MAX);
-      await insist(() => addResult(db, { ...stored, jobId, attempt: this.attempt, name, mediaType }));
+      await insist(async () => {
+        const stored = await store.put(createReadStream(path), RESULT_BYTES_MAX);
+        await addResult(db, { ...stored, jobId, attempt: this.attempt, name, mediaType });
+      });
     }
     const { message } = end;
     await insist(() => endAttempt(db, { jobId, attempt: this.attempt, outcome, message, at: now() }));
@@ -287,13 +290,14 @@ function written({ metered, forecast }: RunningCost): { metered: string; forecas
   return { metered: formatCredits(metered), forecast: formatCredits(forecast) };
 }
 
-/** @returns whether it was done; a database that is away is no error here. */
+/** @returns whether it was done; a database or an object store that is away is no error here. */
 async function survive(act: () => Promise<void>): Promise<boolean> {
   try {
     await act();
     return true;
   } catch (error) {
-    if (!isUnavailable(error)) throw error;
+    const away = isUnavailable(error) || (error instanceof BillingError && error.code === 'unavailable');
+    if (!away) throw error;
     return false;
   }
 }

@@ -50,7 +50,10 @@ export function problemHandler(log: Logger): ErrorRequestHandler {
 }
 
 function refusalOf(error: unknown, request: Request, log: Logger): BillingError {
-  if (error instanceof BillingError) return error;
+  if (error instanceof BillingError) {
+    if (error.code === 'unavailable') log.warn({ err: error }, 'a part of the service cannot be reached');
+    return error;
+  }
   if (error instanceof InputError) {
     return new BillingError('input_invalid', error.message, { reason: error.code }, { cause: error });
   }

@@ -17,7 +17,7 @@ interface BucketServer {
   run(): Promise<{ port: number }>;
   close(): Promise<void>;
 }
-const S3rver = require('s3rver') as new (options: {
+type BucketServerClass = new (options: {
   address: string;
   port: number;
   silent: boolean;
@@ -36,12 +36,15 @@ let folder: string;
 
 beforeAll(async () => {
   // Tests get an Error of their own, of which Node's errors are no instances; the client of S3 drops what it finds to be
-  // no Error, codes included. It is loaded with the first bucket, so after this.
-  globalThis.Error = (await stat(join(tmpdir(), randomUUID())).catch((error: Error) => error.constructor)) as typeof Error;
+  // no Error, codes included. So client and server are loaded after this.
+  globalThis.Error = (await stat(join(tmpdir(), randomUUID())).catch(
+    (error: Error) => error.constructor,
+  )) as typeof Error;
   // The two that the server knows.
   process.env.AWS_ACCESS_KEY_ID = 'S3RVER';
   process.env.AWS_SECRET_ACCESS_KEY = 'S3RVER';
   root = await mkdtemp(join(tmpdir(), 'holdfast-bucket-'));
+  const S3rver = require('s3rver') as BucketServerClass;
   server = new S3rver({
     address: '127.0.0.1',
     port: 0,

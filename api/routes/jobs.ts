@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { attemptsOf, resultsOf, usageOfJob } from '../../db/attempts';
 import { findChargeOfJob } from '../../db/charges';
@@ -18,7 +19,7 @@ import { submitJob } from '../submission';
 const resultParams = schemas.idParams.extend({ name: z.string().max(200) });
 
 export function jobRoutes(dependencies: ApiDependencies): Route[] {
-  const { db, store, services, settings, workflows } = dependencies;
+  const { db, store, services, settings, workflows, log } = dependencies;
   const events = createJobEvents(db);
   const view = (job: Job) => jobView(db, job, settings.temporalUiUrl);
 
@@ -238,9 +239,10 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
           'X-Content-Type-Options': 'nosniff',
           ETag: `"${found.digest}"`,
         });
-        const stream = await store.read(found.digest);
-        stream.on('error', (error) => response.destroy(error));
-        stream.pipe(response);
+        // A client that leaves early is no failure; the pipeline closes what it read from.
+        await pipeline(await store.read(found.digest), response).catch((err) =>
+          log.debug({ err }, 'a download ended early'),
+        );
         return undefined;
       },
     }),

@@ -5,13 +5,23 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
+import { temporal } from '@temporalio/proto';
 import { eventually } from './eventually';
 
+const SCHEDULED = temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED;
 const SKIPS_MAX = 1000;
 
-/** Moves a workflow's clock on by so many seconds, timer by timer, or to the workflow's end if that comes first. */
+/**
+ * Moves a workflow's clock on by so many seconds, timer by timer, or to the workflow's end if that comes first. Once per
+ * workflow. An activity that waits for its next attempt gets that attempt at once (server 1.32): it must fail again.
+ */
 export async function fastForward(client: Client, workflowId: string, seconds: number): Promise<void> {
   const target = { namespace: client.options.namespace, workflowExecution: { workflowId } };
+  const handle = client.workflow.getHandle(workflowId);
+  await eventually(`${workflowId} with no activity at work`, async () => {
+    const { pendingActivities } = (await handle.describe()).raw;
+    return (pendingActivities ?? []).every(({ attempt, state }) => state === SCHEDULED && (attempt ?? 1) > 1);
+  });
   await client.workflowService.updateWorkflowExecutionOptions({
     ...target,
     workflowExecutionOptions: {
@@ -27,7 +37,7 @@ export async function fastForward(client: Client, workflowId: string, seconds: n
   await eventually(
     `${seconds} s passed in ${workflowId}`,
     async () => {
-      const { raw, status } = await client.workflow.getHandle(workflowId).describe();
+      const { raw, status } = await handle.describe();
       return status.name !== 'RUNNING' || !raw.workflowExtendedInfo?.timeSkippingInfo?.effectiveConfig?.enabled;
     },
     40_000,

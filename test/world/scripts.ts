@@ -36,7 +36,6 @@ export function createScriptedRun(options: {
         const at = now();
         const number = await beginAttempt(db, { jobId, runner: 'scripted', worker: 'test', at });
         if (number === null) throw ApplicationFailure.nonRetryable(`the billing of job ${jobId} is closed`);
-        if (number > 1) await tell(jobId, { kind: 'restarted', attempt: number });
         return await script(new ScriptedAttempt(db, tell, jobId, number));
       } finally {
         clearInterval(beating);
@@ -88,13 +87,19 @@ export class ScriptedAttempt {
     await this.tell(this.jobId, { kind: 'resumed' });
   }
 
+  /** Tells the workflow that this attempt begins anew. */
+  restart(): Promise<void> {
+    return this.tell(this.jobId, { kind: 'restarted', attempt: this.number });
+  }
+
   /** Waits until so many credits are reserved for the job. */
   async reserved(credits: string): Promise<void> {
-    const enough = parseCredits(credits);
-    await eventually(`${credits} credits reserved for job ${this.jobId}`, async () => {
-      const allowance = await allowanceOf(this.db, this.jobId);
-      return allowance !== null && allowance.reserved >= enough;
-    });
+    await eventually(`${credits} credits reserved for job ${this.jobId}`, () => this.hasReserved(credits));
+  }
+
+  async hasReserved(credits: string): Promise<boolean> {
+    const allowance = await allowanceOf(this.db, this.jobId);
+    return allowance !== null && allowance.reserved >= parseCredits(credits);
   }
 
   /** Ends the attempt in the database. */
