@@ -31,7 +31,7 @@ export interface ApiSettings {
   readonly inputBytesMax: number;
   readonly heartbeatSeconds: number;
   readonly parkedGraceSeconds: number;
-  /** Where people look at workflows; null when there is no such place. */
+  /** The Temporal UI's page of our namespace; null when there is none. */
   readonly temporalUiUrl: string | null;
 }
 

@@ -57,7 +57,7 @@ export function linksOf(jobId: string, temporalUiUrl: string | null, chargeId?: 
     results: `${self}/results`,
     ...(chargeId !== undefined && { charge: `/v1/charges/${chargeId}`, dossier: `/v1/charges/${chargeId}/dossier` }),
     ...(temporalUiUrl !== null && {
-      workflow: `${temporalUiUrl}/namespaces/default/workflows/${encodeURIComponent(jobWorkflowId(jobId))}`,
+      workflow: `${temporalUiUrl}/workflows/${encodeURIComponent(jobWorkflowId(jobId))}`,
     }),
   };
 }

@@ -45,7 +45,7 @@ export async function serveApi(config: Config): Promise<void> {
       inputBytesMax: config.inputBytesMax,
       heartbeatSeconds: config.heartbeatSeconds,
       parkedGraceSeconds: config.parkedGraceSeconds,
-      temporalUiUrl: config.temporalUiUrl ?? null,
+      temporalUiUrl: config.temporalUiUrl ? `${config.temporalUiUrl}/namespaces/${config.temporalNamespace}` : null,
     },
   });
   // An upload of the largest input over a slow line takes its time; headers still have to come at once.

@@ -79,7 +79,12 @@ class EmbeddedRun implements Run {
   ) {
     this.#pid = child.pid as number; // Defined once `spawn` was emitted.
     // If this worker dies before the file is there, the engine's stdin ends and the engine with it.
-    this.#forget = recordRun(runsFolder, { pid: this.#pid, jobId: spec.jobId, attempt: spec.attempt });
+    this.#forget = recordRun(runsFolder, {
+      pid: this.#pid,
+      jobId: spec.jobId,
+      attempt: spec.attempt,
+      folder: spec.folder,
+    });
     this.#tree = new ProcessTree(this.#pid);
     this.#reports = new ReportReader({
       progress: () => {

@@ -10,7 +10,10 @@ import { isAlive, processSpace, readProcess } from './processes';
 import { ProcessTree } from './processTree';
 
 /** Writes the file of a run that just started and returns how to remove it. */
-export function recordRun(folder: string, run: { pid: number; jobId: string; attempt: number }): () => void {
+export function recordRun(
+  folder: string,
+  run: { pid: number; jobId: string; attempt: number; folder: string },
+): () => void {
   const engine = readProcess(run.pid);
   const worker = readProcess(process.pid);
   // Without start times a later sweep could only guess, and kill a stranger who got the same pid.
@@ -35,7 +38,7 @@ export function recordRun(folder: string, run: { pid: number; jobId: string; att
   };
 }
 
-/** Kills every run whose worker is dead and waits until none of its processes is left. */
+/** Kills every run whose worker is dead, waits until none of its processes is left and removes what it worked in. */
 export async function sweepRuns(folder: string): Promise<void> {
   const here = processSpace();
   for (const name of listFolder(folder)) {
@@ -48,6 +51,7 @@ export async function sweepRuns(folder: string): Promise<void> {
       if (isSameProcess(record.worker)) continue;
       await killRun(record);
     }
+    if (record.folder !== undefined) rmSync(record.folder, { recursive: true, force: true });
     rmSync(path, { force: true });
   }
 }
@@ -59,6 +63,7 @@ const RunRecord = z.object({
   startTime: z.string(),
   jobId: z.string(),
   attempt: z.int(),
+  folder: z.string().optional(),
   worker: z.object({ pid: z.int(), startTime: z.string() }),
 });
 type RunRecord = z.infer<typeof RunRecord>;

@@ -126,13 +126,13 @@ export class LaunchedProduct {
     const key = ask.key ?? randomUUID();
     const giveUpAt = performance.now() + limitMs;
     for (;;) {
-      const answer = await this.ask(method, path, { ...ask, key }).catch((error: unknown) => error as Error);
-      if (!(answer instanceof Error) && answer.status !== 503) return answer;
+      const heard = await this.ask(method, path, { ...ask, key }).then(
+        (answer) => ({ answer, why: JSON.stringify(answer.body) }),
+        (error: Error) => ({ answer: undefined, why: String(error.cause ?? error) }),
+      );
+      if (heard.answer && heard.answer.status !== 503) return heard.answer;
       this.repeats += 1;
-      if (performance.now() > giveUpAt) {
-        const last = answer instanceof Error ? String(answer.cause ?? answer) : JSON.stringify(answer.body);
-        throw new Error(`${method} ${path} got no answer: ${last}`);
-      }
+      if (performance.now() > giveUpAt) throw new Error(`${method} ${path} got no answer: ${heard.why}`);
       await delay(200);
     }
   }
