@@ -26,7 +26,7 @@ async function metered(): Promise<{ jobId: string; metering: Metering }> {
 
 async function meter(jobId: string): Promise<Metering> {
   const attempt = await beginAttempt(world.db, { jobId, runner: 'test', worker: 'test', at: now() });
-  if (attempt === null) throw new Error('the attempt did not begin');
+  if (typeof attempt !== 'number') throw new Error('the attempt did not begin');
   const service = { ...rounds, parameters: rounds.parameters } as never;
   return createMetering({ db: world.proxied, now, service, jobId, attempt, source: 'test' });
 }

@@ -282,7 +282,7 @@ describe('a compute worker that is killed in mid-run', () => {
         HOLDFAST_OBJECTS: join(world.folder, 'objects'),
         HOLDFAST_LOG_LEVEL: 'error',
       },
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: 'ignore',
     });
     workers.push(worker);
     return worker;
@@ -295,11 +295,11 @@ describe('a compute worker that is killed in mid-run', () => {
       spender,
       expected: '20',
       maxCredits: '50',
-      heartbeatSeconds: 3,
+      heartbeatSeconds: 2,
       service: 'rendering',
       rateCardVersion: 1,
-      dimensions: { quality: 'final', imageMegapixels: '0.16' },
-      parameters: { width: 400, height: 400, frames: 1, quality: 'final', samples: 24, threads: 1 },
+      dimensions: { quality: 'final', imageMegapixels: '0.04' },
+      parameters: { width: 200, height: 200, frames: 1, quality: 'final', samples: 12, threads: 1 },
       input: await readFile(join(packageRoot(), 'samples', 'gallery.glb')),
     });
     await eventually('metered usage', async () => (await rated(submitted.jobId)) !== undefined);
@@ -316,7 +316,7 @@ describe('a compute worker that is killed in mid-run', () => {
       { attempt: 1, charged: false },
       { attempt: 2, charged: true },
     ]);
-    expect(usage[1]?.quantity).toBe('0.16');
+    expect(usage[1]?.quantity).toBe('0.04');
   });
 
   function rated(jobId: string) {

@@ -77,6 +77,7 @@ async function runAttempt(dependencies: RunDependencies, { jobId }: RunInput): P
     try {
       const attempt = await beginAttempt(db, { jobId, runner: runner.name, worker, at: now() });
       if (attempt === null) throw billingClosed(jobId);
+      if (typeof attempt !== 'number') return { end: attempt.outcome, message: attempt.message };
       const job = await getJob(db, jobId);
       return await new AttemptRun(dependencies, job, attempt, slot, cursor).toItsEnd();
     } finally {

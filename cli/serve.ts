@@ -3,7 +3,14 @@ import { createServer } from 'node:http';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, ScheduleAlreadyRunning, WorkflowNotFoundError } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  type LogLevel as TemporalLogLevel,
+  Worker,
+} from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
 import { createJobActivities } from '../activities/jobActivities';
 import { createReconcileActivities } from '../activities/reconcile';
@@ -27,13 +34,15 @@ const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
 /** Parked runs wait without a slot, so many more runs are held than engines run. */
 const RUNS_HELD_MAX = 200;
 const SHUTDOWN_GRACE = '15s';
+/** Engines run for minutes: waiting longer would seldom save an attempt, and would keep Ctrl-C waiting. */
+const ENGINE_SHUTDOWN_GRACE = '1s';
 
 /** Serves the API until a signal comes. */
 export async function serveApi(config: Config): Promise<void> {
   const log = logger(config, 'api');
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast api' });
   // Lazy: the API starts and answers 503 while Temporal is away.
-  const connection = Connection.lazy({ address: temporalAddress(config) });
+  const connection = Connection.lazy(temporalConnection(config));
   const app = createApp({
     db,
     store: await createObjectStore(config.objects),
@@ -66,8 +75,9 @@ export async function serveApi(config: Config): Promise<void> {
 
 /** Runs workflows and their billing activities until a signal comes. */
 export async function serveJobs(config: Config): Promise<void> {
+  logTemporal(config);
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast jobs' });
-  const connection = await NativeConnection.connect({ address: temporalAddress(config) });
+  const connection = await NativeConnection.connect(temporalConnection(config));
   const client = await temporalClient(config);
   await ensureReconcileSchedule(client);
   const worker = await Worker.create({
@@ -95,9 +105,10 @@ export async function serveJobs(config: Config): Promise<void> {
 
 /** Runs engines until a signal comes. */
 export async function serveCompute(config: Config): Promise<void> {
+  logTemporal(config);
   const log = logger(config, 'compute');
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast compute' });
-  const connection = await NativeConnection.connect({ address: temporalAddress(config) });
+  const connection = await NativeConnection.connect(temporalConnection(config));
   const client = await temporalClient(config);
   const workFolder = join(config.home, 'work');
   const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist', 'engines'), workFolder });
@@ -131,7 +142,7 @@ export async function serveCompute(config: Config): Promise<void> {
     maxConcurrentActivityTaskExecutions: RUNS_HELD_MAX,
     // A cancellation comes with the answer to a heartbeat, and until it comes the job goes on costing credits.
     maxHeartbeatThrottleInterval: '1s',
-    shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownGraceTime: ENGINE_SHUTDOWN_GRACE,
   });
   await runUntilSignalled(worker);
   await client.connection.close();
@@ -152,8 +163,28 @@ function logger(config: Config, name: string): Logger {
   return pino({ name, level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
 }
 
+const TEMPORAL_LOG_LEVELS: Readonly<Record<Config['logLevel'], TemporalLogLevel>> = {
+  trace: 'TRACE',
+  debug: 'DEBUG',
+  info: 'INFO',
+  warn: 'WARN',
+  error: 'ERROR',
+  fatal: 'ERROR',
+  silent: 'ERROR',
+};
+
+/** Makes Temporal's own logging as talkative as ours. */
+function logTemporal({ logLevel }: Config): void {
+  Runtime.install({ logger: new DefaultLogger(TEMPORAL_LOG_LEVELS[logLevel]) });
+}
+
+/** Where Temporal is, with its own settings of the environment: API key, TLS and the like. */
+function temporalConnection(config: Config) {
+  return { ...loadClientConnectConfig().connectionOptions, address: temporalAddress(config) };
+}
+
 async function temporalClient(config: Config): Promise<Client> {
-  const connection = await Connection.connect({ address: temporalAddress(config) });
+  const connection = await Connection.connect(temporalConnection(config));
   return new Client({ connection, namespace: config.temporalNamespace });
 }
 

@@ -22,20 +22,39 @@ export interface Attempt {
   readonly message: string | null;
 }
 
+/** An attempt that did all there was to do. */
+export interface FinishedAttempt {
+  readonly outcome: (typeof FINISHED)[number];
+  readonly message: string;
+}
+
+/** Ends after which nothing is left to try. */
+const FINISHED = ['completed', 'input-failed', 'time-limit'] as const;
+
 /**
- * Starts the next attempt of a job and declares every earlier one that never ended lost: only the newest may report.
+ * Starts the next attempt of a job and declares every earlier one that never ended lost: only the newest may report. An
+ * attempt whose end is written but never reached its workflow, because its worker or Temporal was gone by then, is not
+ * begun again: the work is done, and doing it twice would charge it twice.
  *
- * @returns its number, or `null` when the job's billing is closed or closing and nothing may run any more.
+ * @returns its number, how the job's work ended when it is done already, or `null` when the job's billing is closed or
+ * closing and nothing may run any more.
  */
 export function beginAttempt(
   db: Db,
   attempt: { jobId: string; runner: string; worker: string; at: Instant },
-): Promise<number | null> {
+): Promise<number | FinishedAttempt | null> {
   const { jobId, runner, worker, at } = attempt;
   return inTransaction(db, async (trx) => {
     const moved = await moveJob(trx, { id: jobId, from: ['reserved', 'running', 'parked'], to: 'running' });
     if (!moved) return null;
     await loseOpenAttempts(trx, jobId, at);
+    // Looked at after the open ones were closed: one that was just writing its end has written it by now.
+    const finished = await firstRow<FinishedAttempt>(
+      trx,
+      'select outcome, message from attempts where job_id = ? and outcome = any(?) order by number limit 1',
+      [jobId, FINISHED],
+    );
+    if (finished) return finished;
     const started = await firstRow<{ number: number }>(
       trx,
       `insert into attempts (job_id, number, runner, worker, started_at)

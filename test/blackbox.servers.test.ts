@@ -7,11 +7,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { connect, firstRow } from '../db/client';
 import { DEMO } from '../db/seed';
 import { gallery, triangle } from '../dev/chaos/inputs';
-import { type LaunchedProduct, launch, send } from '../dev/chaos/product';
+import { chooseQuietPort, type LaunchedProduct, launch, send } from '../dev/chaos/product';
 import { findUnsound } from '../dev/chaos/soundness';
 import { ready, runStorm, upload } from '../dev/chaos/storm';
 import { instancePath } from '../dev/instance';
@@ -215,8 +216,9 @@ describe('on embedded servers', () => {
 
   test('a job parked for credits uses no CPU, and credits that arrive let it go on at once', async () => {
     const small = DEMO.smallContract;
+    const own = await upload(product, triangle(), 'contractAdmin');
     // This person has no credits of their own: the contract's 2 are all there is.
-    const jobId = await submit(product, { ...film(scene, { maxCredits: '6' }), contractId: small }, 'contractAdmin');
+    const jobId = await submit(product, { ...film(own, { maxCredits: '6' }), contractId: small }, 'contractAdmin');
     expect(await jobWhen(product, jobId, 'parked', 'contractAdmin')).toMatchObject({ reason: 'credits' });
     await expectNoCpu(await engineOf(product, jobId));
     const granted = await product.ask('POST', `/v1/contracts/${small}/lots`, {
@@ -282,7 +284,7 @@ describe('on embedded servers', () => {
       seed,
       jobs: 6,
       atOnce: 6,
-      killsMax: 8,
+      killsMax: 6,
       pauseMs: { low: 300, high: 4_000 },
       say: () => undefined,
     });
@@ -299,19 +301,21 @@ describe('on servers that go away for a while', () => {
   let temporal: Awaited<ReturnType<typeof startTemporal>>;
   let scene: string;
 
-  const bringPostgres = (port?: number) =>
-    startPostgres({ folder: join(servers, 'postgres'), ...(port !== undefined && { port }) });
-  const bringTemporal = (port?: number) =>
+  const bringPostgres = (port: number) => startPostgres({ folder: join(servers, 'postgres'), port });
+  const bringTemporal = (port: number) =>
     startTemporal({
       store: { folder: join(servers, 'temporal') },
       log: join(servers, 'temporal.log'),
       uiPort: false,
-      ...(port !== undefined && { port }),
+      port,
     });
 
   beforeAll(async () => {
     servers = await mkdtemp(join(tmpdir(), 'holdfast-blackbox-servers-'));
-    [postgres, temporal] = await Promise.all([bringPostgres(), bringTemporal()]);
+    [postgres, temporal] = await Promise.all([
+      chooseQuietPort().then(bringPostgres),
+      chooseQuietPort().then(bringTemporal),
+    ]);
     home = await makeHome();
     product = await home.launch({ DATABASE_URL: postgres.url, TEMPORAL_ADDRESS: temporal.address });
     scene = await upload(product, triangle());
@@ -346,14 +350,19 @@ describe('on servers that go away for a while', () => {
     '%s gone for 20 s in the middle of a job: submissions are refused for now, succeed once afterwards, and all jobs end as they should',
     async (_, stop, bringBack) => {
       const before = await countJobs();
-      const running = await submit(product, { ...picture(scene, 1024), contractId });
+      // What it costs is far below its cap: whatever were charged twice would show.
+      const running = await submit(product, {
+        ...film(scene, { maxCredits: '9', samples: 8 }),
+        expected: '3',
+        contractId,
+      });
       const parked = await submit(product, { ...film(scene, { maxCredits: '2', samples: 1 }), contractId });
       await midRun(product, running);
       await stop();
       const backAt = performance.now() + 20_000;
       const keys = [randomUUID(), randomUUID(), randomUUID()];
       const request = { ...picture(scene, 4), contractId };
-      for (let round = 0; performance.now() < backAt; round++) {
+      for (let round = 0; performance.now() < backAt || engineRuns(running); round++) {
         const answer = await product.ask('POST', '/v1/jobs', {
           json: request,
           key: keys[round % keys.length] as string,
@@ -363,6 +372,7 @@ describe('on servers that go away for a while', () => {
           body: { code: 'unavailable', retryable: true },
           refused: true,
         });
+        await delay(200);
       }
       await bringBack();
 
@@ -373,7 +383,9 @@ describe('on servers that go away for a while', () => {
       for (const { body } of answers) {
         expect(await ended(product, body.id)).toMatchObject({ state: 'settled', reason: 'completed', charged: '1' });
       }
-      expect(await ended(product, running)).toMatchObject({ state: 'settled', reason: 'completed', charged: '1' });
+      // It was done while nobody could be told, and is not done again.
+      expect(await ended(product, running)).toMatchObject({ state: 'settled', reason: 'completed', charged: '3' });
+      expect(await attemptsOf(product, running)).toEqual([COMPLETED]);
       await jobWhen(product, parked, 'parked');
       expect((await product.insist('POST', `/v1/jobs/${parked}/cancel`)).status).toBeLessThan(300);
       expect(await ended(product, parked)).toMatchObject({ state: 'settled', reason: 'cancelled', charged: '2' });
@@ -382,6 +394,10 @@ describe('on servers that go away for a while', () => {
       expect(await findUnsound(product)).toEqual([]);
     },
   );
+
+  function engineRuns(jobId: string): boolean {
+    return product.engines().some((engine) => engine.jobId === jobId);
+  }
 
   async function countJobs(): Promise<bigint> {
     const db = connect(postgres.url, { poolMax: 1 });

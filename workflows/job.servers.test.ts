@@ -242,19 +242,21 @@ describe('a parked job', () => {
       maxCredits: '100',
       // Nothing runs while time is skipped.
       script: async (attempt) => {
-        if (await attempt.hasReserved('22')) return attempt.finish();
         if (attempt.number === 1) {
           await attempt.meter(11, 0.5);
           await attempt.park('credits', 0.5);
         }
         await attempt.end('lost');
-        throw ApplicationFailure.create({ message: 'lost while parked', nextRetryDelay: '11 minutes' });
+        throw ApplicationFailure.create({ message: 'lost while parked', nextRetryDelay: '3 days' });
       },
     });
     await parked(submitted, 'credits');
     await world.grant(spender, '50');
     await fastForward(world.client, submitted.handle.workflowId, 12 * 60);
-    expect(await submitted.handle.result()).toMatchObject({ state: 'settled', charged: '0', released: '22' });
+    await eventually('the top-up', async () => (await viewOf(submitted)).reserved === '22');
+    expect(await viewOf(submitted)).toMatchObject({ topUps: 1 });
+    await submitted.handle.cancel();
+    expect(await submitted.handle.result()).toMatchObject({ state: 'released', end: 'cancelled', released: '22' });
   });
 
   it('waits for consent to a higher not-to-exceed amount, and goes on with it', async () => {
@@ -313,7 +315,8 @@ describe('a parked job', () => {
        where c.job_id = ?`,
       [submitted.jobId],
     );
-    expect(Math.abs((stopped?.afterSeconds ?? 0) - GRACE_SECONDS)).toBeLessThan(15);
+    expect(stopped?.afterSeconds).toBeGreaterThan(GRACE_SECONDS - 5);
+    expect(stopped?.afterSeconds).toBeLessThan(GRACE_SECONDS + 90);
     await recordHistory('grace-elapsed', submitted.handle);
   });
 });
@@ -647,16 +650,17 @@ describe('what an operator sees', () => {
       const metadata = await handle.query<Metadata>('__temporal_workflow_metadata');
       return /shortfall|credits/.test(metadata.currentDetails?.split('\n')[0] ?? '') && metadata;
     });
-    for (const row of [
-      /State \| \*\*parked\*\* for credits/,
-      /Expected \| 10 /,
-      /Reserved \| 10 /,
-      /10 shared lot/,
-      /Metered .*\| 11 /,
-      /Forecast .*\| 22 /,
-      /Not to exceed \| 100 /,
+    const told = seen.currentDetails?.replace(/[*|`]/g, '');
+    for (const fact of [
+      /parked for credits/i,
+      /expected +10/i,
+      /reserved +10/i,
+      /10 of shared lot/i,
+      /metered +11/i,
+      /forecast +22/i,
+      /not to exceed +100/i,
     ]) {
-      expect(seen.currentDetails).toMatch(row);
+      expect(told).toMatch(fact);
     }
     const { updateDefinitions, signalDefinitions, queryDefinitions } = seen.definition;
     const ours = [...updateDefinitions, ...signalDefinitions, ...queryDefinitions].filter(

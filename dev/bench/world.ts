@@ -161,7 +161,7 @@ function instantRun(db: Db): RunActivities {
   return {
     async run({ jobId }) {
       const attempt = await beginAttempt(db, { jobId, runner: 'bench', worker: 'bench', at: now() });
-      if (attempt === null) throw new Error(`the billing of job ${jobId} is closed`);
+      if (typeof attempt !== 'number') throw new Error(`the billing of job ${jobId} is closed`);
       const usage = [{ meter: 'simulations', unit: 'simulation', quantity: wholeUnits(1) }];
       await reportUsage(db, { jobId, attempt, seq: 1, usage, progress: 1_000_000, source: 'bench', at: now() });
       await endAttempt(db, { jobId, attempt, outcome: 'completed', message: 'done', at: now() });

@@ -3,11 +3,12 @@
  * is looked at from outside, for faults and for proofs: its processes, its database, its workflows.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { randomInt, randomUUID } from 'node:crypto';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { findRunningInstance, type Instance, type NamedProcess, readInstance } from '../instance';
+import { findRunningInstance, type Instance, type NamedProcess, readInstance, writePrivately } from '../instance';
+import { isPortFree } from '../ports';
 import { isRunning, startTimeOf, tailOf, until } from '../processes';
 import { packageRoot } from '../root';
 
@@ -43,7 +44,8 @@ const STOP_LIMIT_MS = 90_000;
 
 /** Starts the product from a home folder and waits until it says that it runs. */
 export async function launch(options: { home: string; env?: Record<string, string> }): Promise<LaunchedProduct> {
-  const launched = new LaunchedProduct(options.home, options.env ?? {});
+  const PORT = String(await keepPorts(options.home));
+  const launched = new LaunchedProduct(options.home, { PORT, ...options.env });
   await launched.whenRunning();
   return launched;
 }
@@ -65,7 +67,7 @@ export class LaunchedProduct {
     const log = openSync(this.output, 'a', 0o600);
     this.#launcher = spawn(process.execPath, [join(packageRoot(), 'cli/holdfast.js'), 'up'], {
       // Nothing of whoever starts this decides where the product finds its servers.
-      env: { ...process.env, DATABASE_URL: '', TEMPORAL_ADDRESS: '', PORT: '', ...env, HOLDFAST_HOME: home },
+      env: { ...process.env, DATABASE_URL: '', TEMPORAL_ADDRESS: '', ...env, HOLDFAST_HOME: home },
       stdio: ['ignore', log, log],
     });
     closeSync(log);
@@ -197,6 +199,28 @@ export function processesOf(home: string): { readonly pid: number; readonly comm
     );
     return belongs ? [{ pid, command }] : [];
   });
+}
+
+/**
+ * Gives a new home ports that no other installation wants. A part that was killed comes back on its port, and on the usual
+ * one it could find another installation that was started meanwhile. @returns the API's port.
+ */
+async function keepPorts(home: string): Promise<number> {
+  const path = join(home, 'ports.json');
+  if (!existsSync(path)) {
+    const ports: Record<string, number> = {};
+    for (const name of ['api', 'postgres', 'temporal', 'temporalUi']) ports[name] = await chooseQuietPort();
+    await writePrivately(path, ports);
+  }
+  return JSON.parse(readFileSync(path, 'utf8')).api;
+}
+
+/** A free port that the system does not give to outgoing connections either, so that it stays free while nobody listens. */
+export async function chooseQuietPort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 30_000);
+    if (await isPortFree(port)) return port;
+  }
 }
 
 /** Sends a signal to a process. @returns whether it was there. */

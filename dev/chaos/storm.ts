@@ -4,7 +4,7 @@ import { formatCredits, minCredits, parseCredits } from '../../domain/credits';
 import { isTerminal } from '../../domain/job';
 import { type Chance, chanceOf } from './chance';
 import { filter, gallery, triangle, type UploadedInput } from './inputs';
-import { type LaunchedProduct, send } from './product';
+import { type LaunchedProduct, send, type Who } from './product';
 import { findUnsound } from './soundness';
 
 export const FAULTS = ['api', 'jobs', 'compute', 'engine', 'postgres', 'temporal'] as const;
@@ -151,8 +151,13 @@ async function uploadInputs(product: LaunchedProduct) {
 }
 
 /** Uploads a file. @returns its digest. @throws Error when it is refused. */
-export async function upload(product: LaunchedProduct, { name, mediaType, content }: UploadedInput): Promise<string> {
+export async function upload(
+  product: LaunchedProduct,
+  { name, mediaType, content }: UploadedInput,
+  as: Who = 'submitter',
+): Promise<string> {
   const answer = await product.insist('POST', `/v1/inputs?${new URLSearchParams({ name })}`, {
+    as,
     body: { content, mediaType },
   });
   if (answer.status >= 300) throw new Error(`${name} was refused: ${JSON.stringify(answer.body)}`);
@@ -235,7 +240,8 @@ export async function ready(product: LaunchedProduct): Promise<void> {
 /** What became of one job, and what of it is not as its price and its plan say. */
 async function judge(product: LaunchedProduct, { plan, id, price }: Told) {
   const findings: string[] = [];
-  const { body: job } = await product.insist('GET', `/v1/jobs/${id}`);
+  const { status, body: job } = await product.insist('GET', `/v1/jobs/${id}`);
+  if (status !== 200) throw new Error(`job ${id} cannot be seen: ${JSON.stringify(job)}`);
   const { body: usage } = await product.insist('GET', `/v1/jobs/${id}/usage`);
   const end = `${job.state} (${job.reason})`;
   const charged = parseCredits(job.charged ?? '0');

@@ -122,12 +122,12 @@ describe('what is refused, with a reason', () => {
   });
 
   it.each(['+', 'x1 ', ' $', '$ ', ';', '(', '=', '1', 'a=', 'file ', '.op\n', '.subckt a\n', '\t', '{', '\n+ '])(
-    'within a second, also for a megabyte of %j',
+    'soon, also for a megabyte of %j',
     (pattern) => {
-      const startedAt = performance.now();
       codeOf(`title\n.op\n${pattern.repeat(Math.floor(2 ** 20 / pattern.length))}x\n.op\n`);
-      expect(performance.now() - startedAt).toBeLessThan(1000);
     },
+    // A tenth of this is plenty; a reader that goes over the text again and again needs minutes.
+    20_000,
   );
 });
 

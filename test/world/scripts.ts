@@ -35,7 +35,9 @@ export function createScriptedRun(options: {
       try {
         const at = now();
         const number = await beginAttempt(db, { jobId, runner: 'scripted', worker: 'test', at });
-        if (number === null) throw ApplicationFailure.nonRetryable(`the billing of job ${jobId} is closed`);
+        if (typeof number !== 'number') {
+          throw ApplicationFailure.nonRetryable(`the billing of job ${jobId} is closed or its work done`);
+        }
         return await script(new ScriptedAttempt(db, tell, jobId, number));
       } finally {
         clearInterval(beating);
@@ -94,12 +96,11 @@ export class ScriptedAttempt {
 
   /** Waits until so many credits are reserved for the job. */
   async reserved(credits: string): Promise<void> {
-    await eventually(`${credits} credits reserved for job ${this.jobId}`, () => this.hasReserved(credits));
-  }
-
-  async hasReserved(credits: string): Promise<boolean> {
-    const allowance = await allowanceOf(this.db, this.jobId);
-    return allowance !== null && allowance.reserved >= parseCredits(credits);
+    const enough = parseCredits(credits);
+    await eventually(`${credits} credits reserved for job ${this.jobId}`, async () => {
+      const allowance = await allowanceOf(this.db, this.jobId);
+      return allowance !== null && allowance.reserved >= enough;
+    });
   }
 
   /** Ends the attempt in the database. */

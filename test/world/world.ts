@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Client, type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, isGrpcServiceError, type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
 import {
   DefaultLogger,
   GracefulShutdownPeriodExpiredError,
@@ -51,6 +51,8 @@ import { type ServerProxy, startProxy } from './proxy';
 import { CARD, CARD_VERSION } from './rates';
 import { createScriptedRun, type Script } from './scripts';
 
+/** The code of gRPC. */
+const NOT_FOUND = 5;
 const DAY_MS = 86_400_000;
 const INPUT = 'an input\n';
 
@@ -310,7 +312,8 @@ export class World {
           if (failed) found.push(`a task of ${handle.workflowId} failed: ${failed.failure?.message}`);
         }
       } catch (error) {
-        if (!(error instanceof WorkflowNotFoundError)) throw error;
+        // A job whose workflow never started.
+        if (!isGrpcServiceError(error) || error.code !== NOT_FOUND) throw error;
       }
     }
     for (const jobId of await this.forgottenReservations()) found.push(`the reservation of job ${jobId} is open`);
