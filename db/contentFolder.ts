@@ -1,5 +1,6 @@
 /** A folder of files named by their digests. A file is received beside them and gets its name once it is whole. */
 import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -41,10 +42,13 @@ export async function openContentFolder(folder: string): Promise<ContentFolder> 
       const path = join(incoming, randomUUID());
       const hash = createHash('sha256');
       const size = { bytes: 0 };
+      const file = createWriteStream(path, { flags: 'wx', flush: true });
       try {
-        await pipeline(source, meter(hash, size, bytesMax), createWriteStream(path, { flags: 'wx', flush: true }));
+        await pipeline(source, meter(hash, size, bytesMax), file);
         return await act({ path, digest: `sha256:${hash.digest('hex')}`, size: size.bytes });
       } finally {
+        // A file whose opening was under way when the source broke off appears only after that.
+        if (!file.closed) await once(file, 'close');
         // Once it is kept there is nothing left under this name.
         await rm(path, { force: true });
       }

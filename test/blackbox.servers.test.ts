@@ -383,9 +383,9 @@ describe('on servers that go away for a while', () => {
       for (const { body } of answers) {
         expect(await ended(product, body.id)).toMatchObject({ state: 'settled', reason: 'completed', charged: '1' });
       }
-      // It was done while nobody could be told, and is not done again.
+      // What was done while nobody could be told is not done again; an attempt that was lost costs nothing.
       expect(await ended(product, running)).toMatchObject({ state: 'settled', reason: 'completed', charged: '3' });
-      expect(await attemptsOf(product, running)).toEqual([COMPLETED]);
+      expect((await attemptsOf(product, running)).filter(({ charged }) => charged)).toEqual([COMPLETED]);
       await jobWhen(product, parked, 'parked');
       expect((await product.insist('POST', `/v1/jobs/${parked}/cancel`)).status).toBeLessThan(300);
       expect(await ended(product, parked)).toMatchObject({ state: 'settled', reason: 'cancelled', charged: '2' });
