@@ -9,7 +9,15 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure, Context, heartbeat } from '@temporalio/activity';
 import type { Logger } from 'pino';
-import { type Allowance, type AttemptOutcome, addResult, allowanceOf, beginAttempt, endAttempt } from '../db/attempts';
+import {
+  type Allowance,
+  type AttemptOutcome,
+  addResult,
+  allowanceOf,
+  beginAttempt,
+  countAttempts,
+  endAttempt,
+} from '../db/attempts';
 import { parkJob, resumeJob } from '../db/billing';
 import { type Db, isUnavailable } from '../db/client';
 import { getJob, type Job } from '../db/jobs';
@@ -60,6 +68,8 @@ export interface RunActivities {
 const REPORT_INTERVAL_MS = 400;
 /** How long an engine may take to write its partial results when it is stopped. */
 const STOP_GRACE_MS = 5_000;
+/** An engine that died this often in one job will not do better. */
+const ENGINE_FAILURES_MAX = 5;
 const RESULT_BYTES_MAX = 512 * 1024 * 1024;
 
 export function createRunActivities(dependencies: RunDependencies): RunActivities {
@@ -234,8 +244,11 @@ class AttemptRun {
       case 'time-limit':
         return { end: end.kind, message: end.message };
       case 'stopped':
-      case 'engine-failed':
-        throw ApplicationFailure.retryable(end.message, 'EngineFailed');
+      case 'engine-failed': {
+        const failures = await countAttempts(this.dependencies.db, this.job.id, 'engine-failed');
+        const nonRetryable = failures >= ENGINE_FAILURES_MAX;
+        throw ApplicationFailure.create({ message: end.message, type: 'EngineFailed', nonRetryable });
+      }
     }
   }
 

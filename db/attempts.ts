@@ -184,6 +184,12 @@ export function attemptsOf(db: Db | Trx, jobId: string): Promise<Attempt[]> {
   );
 }
 
+/** How many attempts of a job ended in some way. */
+export async function countAttempts(db: Db, jobId: string, outcome: AttemptOutcome): Promise<number> {
+  const sql = 'select count(*)::int as count from attempts where job_id = ? and outcome = ?';
+  return (await firstRow<{ count: number }>(db, sql, [jobId, outcome]))?.count ?? 0;
+}
+
 export interface MeteredUsage extends AttemptUsage {
   readonly unit: string;
 }

@@ -1,6 +1,5 @@
 /** A folder of files named by their digests. A file is received beside them and gets its name once it is whole. */
 import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -48,7 +47,7 @@ export async function openContentFolder(folder: string): Promise<ContentFolder> 
         return await act({ path, digest: `sha256:${hash.digest('hex')}`, size: size.bytes });
       } finally {
         // A file whose opening was under way when the source broke off appears only after that.
-        if (!file.closed) await once(file, 'close');
+        if (!file.closed) await new Promise<void>((resolve) => file.once('close', () => resolve()));
         // Once it is kept there is nothing left under this name.
         await rm(path, { force: true });
       }

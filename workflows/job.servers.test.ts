@@ -491,7 +491,7 @@ describe('a cancelled job', () => {
 });
 
 describe('a job that fails', () => {
-  it('costs nothing when the platform could not run it five times, although usage was metered', async () => {
+  it('costs nothing when the platform gave it up, although usage was metered', async () => {
     const spender = await world.openSpender('100');
     const attempts: number[] = [];
     const submitted = await world.submit({
@@ -501,7 +501,11 @@ describe('a job that fails', () => {
         attempts.push(attempt.number);
         await attempt.meter(2, 0.2);
         await attempt.end('engine-failed');
-        throw ApplicationFailure.create({ message: 'the engine crashed', nextRetryDelay: 1 });
+        throw ApplicationFailure.create({
+          message: 'the engine crashed',
+          nextRetryDelay: 1,
+          nonRetryable: attempt.number === 5,
+        });
       },
     });
     expect(await submitted.handle.result()).toMatchObject({

@@ -38,8 +38,11 @@ import { BILLING_STATE } from './searchAttributes';
 
 /** A net under lost messages: how often a parked job asks for credits by itself. */
 const PARKED_RETRY_MS = 10 * 60_000;
-/** Losing the worker this often in one job is the platform's failure. */
-const ATTEMPTS_MAX = 5;
+/**
+ * Losing the worker this often in one job is the platform's failure. Many, because each deploy under a parked job counts; an
+ * engine that dies by itself is given up much sooner, by the activity.
+ */
+const ATTEMPTS_MAX = 50;
 
 /** What became of the job, for those who read the workflow's result. */
 export interface JobSummary extends Closing {
