@@ -1,19 +1,17 @@
-/** The product in one process on its own servers, for measuring: real Postgres and Temporal, real API, real billing. */
+/** The product on its own servers, for measuring: real Postgres and Temporal, real API, real billing, workers beside it. */
+import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { createJobActivities } from '../../activities/jobActivities';
-import type { RunActivities } from '../../activities/run';
 import { createApp } from '../../api/app';
 import { temporalWorkflows } from '../../api/temporal';
-import { beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
 import { connect, type Db } from '../../db/client';
 import { grantLot } from '../../db/lots';
 import { migrate } from '../../db/migrate';
@@ -21,9 +19,7 @@ import { openFolderStore } from '../../db/objectStore';
 import { DEMO, seed } from '../../db/seed';
 import { parseCredits } from '../../domain/credits';
 import { addMilliseconds, instantOfMilliseconds } from '../../domain/instant';
-import { wholeUnits } from '../../domain/usage';
 import { SERVICES } from '../../services';
-import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE } from '../../workflows/messages';
 import { startPostgres } from '../postgres';
 import { packageRoot } from '../root';
 import { startTemporal } from '../temporal';
@@ -39,7 +35,6 @@ export interface BenchWorld {
 }
 
 export async function startBenchWorld(): Promise<BenchWorld> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-bench-'));
   const say = (sentence: string) => process.stderr.write(`${sentence}\n`);
   const [postgres, temporal] = await Promise.all([
@@ -71,10 +66,9 @@ export async function startBenchWorld(): Promise<BenchWorld> {
     reason: 'credits to measure with',
     at: now(),
   });
-  const connection = await NativeConnection.connect({ address: temporal.address });
   const client = new Client({ connection: await Connection.connect({ address: temporal.address }) });
   const store = await openFolderStore(join(folder, 'objects'));
-  const workers = await startWorkers(connection, db);
+  const workers = await startWorkers(postgres.url, temporal.address);
   const server = createServer(
     createApp({
       db,
@@ -121,7 +115,6 @@ export async function startBenchWorld(): Promise<BenchWorld> {
       await new Promise((resolve) => server.close(resolve));
       await workers.stop();
       await client.connection.close();
-      await connection.close();
       await db.destroy();
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(folder, { recursive: true, force: true });
@@ -133,39 +126,20 @@ function now() {
   return instantOfMilliseconds(Date.now());
 }
 
-async function startWorkers(connection: NativeConnection, db: Db) {
-  const workflowBundle = await bundleWorkflowCode({
-    workflowsPath: join(packageRoot(), 'dist', 'dev', 'bench', 'workflows.js'),
-    logger: new DefaultLogger('ERROR'),
-  });
-  const workers = [
-    await Worker.create({
-      connection,
-      taskQueue: JOBS_TASK_QUEUE,
-      workflowBundle,
-      activities: createJobActivities({ db }),
+/** Starts the workers' process and waits until it polls. */
+async function startWorkers(databaseUrl: string, temporalAddress: string) {
+  const worker = fork(join(packageRoot(), 'dist', 'dev', 'bench', 'worker.js'), [databaseUrl, temporalAddress]);
+  const ended = once(worker, 'exit');
+  await Promise.race([
+    once(worker, 'message'),
+    ended.then(([code]) => {
+      throw new Error(`the workers ended with ${code}`);
     }),
-    await Worker.create({ connection, taskQueue: EMBEDDED_TASK_QUEUE, activities: instantRun(db) }),
-  ];
-  const running = workers.map((worker) => worker.run());
+  ]);
   return {
     async stop() {
-      for (const worker of workers) worker.shutdown();
-      await Promise.all(running);
-    },
-  };
-}
-
-/** A run without an engine: the attempt's rows and one usage report, so that the settlement has something to charge. */
-function instantRun(db: Db): RunActivities {
-  return {
-    async run({ jobId }) {
-      const attempt = await beginAttempt(db, { jobId, runner: 'bench', worker: 'bench', at: now() });
-      if (typeof attempt !== 'number') throw new Error(`the billing of job ${jobId} is closed`);
-      const usage = [{ meter: 'simulations', unit: 'simulation', quantity: wholeUnits(1) }];
-      await reportUsage(db, { jobId, attempt, seq: 1, usage, progress: 1_000_000, source: 'bench', at: now() });
-      await endAttempt(db, { jobId, attempt, outcome: 'completed', message: 'done', at: now() });
-      return { end: 'completed', message: 'done' };
+      worker.disconnect();
+      await ended;
     },
   };
 }
