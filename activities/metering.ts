@@ -13,6 +13,8 @@ export interface Metering {
   /** All usage so far, written or not. */
   readonly usage: readonly Usage[];
   readonly progress: bigint;
+  /** What a snapshot says, without writing anything. */
+  read(snapshot: RunSnapshot): { usage: readonly Usage[]; progress: bigint };
   /**
    * Writes what came since the last report.
    *
@@ -39,6 +41,10 @@ export function createMetering(options: {
   // A report whose answer never came may have been written: it is repeated as it was, under its own number.
   let unanswered: UsageReport | null = null;
 
+  function read({ counters, cpuSeconds, fraction }: RunSnapshot) {
+    return { usage: [...service.usageOf(counters), cpuUsage(cpuSeconds)], progress: progressOf(fraction) };
+  }
+
   async function send(report: UsageReport): Promise<Allowance | null | 'unavailable'> {
     unanswered = report;
     try {
@@ -59,9 +65,9 @@ export function createMetering(options: {
     get progress() {
       return progress;
     },
+    read,
     async report(snapshot) {
-      usage = [...service.usageOf(snapshot.counters), cpuUsage(snapshot.cpuSeconds)];
-      progress = progressOf(snapshot.fraction);
+      ({ usage, progress } = read(snapshot));
       if (unanswered) {
         const answer = await send(unanswered);
         if (answer === null || answer === 'unavailable') return answer;

@@ -29,6 +29,7 @@ import { exceeds, type RunningCost, runningCost, wantsTopUp } from '../domain/fo
 import type { Instant } from '../domain/instant';
 import type { ParkedFor, RunReport } from '../domain/job';
 import type { JobEnd, ServiceRates } from '../domain/rateCard';
+import type { Usage } from '../domain/usage';
 import type { Run, RunEnd, Runner } from '../runners/runner';
 import type { Service } from '../services/service';
 import { createMetering, type Metering } from './metering';
@@ -106,7 +107,9 @@ function billingClosed(jobId: string): ApplicationFailure {
 class AttemptRun {
   private allowance: Allowance | null = null;
   private suspended = false;
-  /** Why the job is parked, as far as its row and its workflow were told. */
+  /** Why the job is parked, as far as its row says. */
+  private notedParkedFor: ParkedFor | null = null;
+  /** Why the job is parked, as far as its workflow was told. */
   private saidParkedFor: ParkedFor | null = null;
   /** The reservation at which the workflow was last asked for more. */
   private askedAt: bigint | null = null;
@@ -165,12 +168,23 @@ class AttemptRun {
       if (cancellationSignal.aborted) resolve('cancelled');
       cancellationSignal.addEventListener('abort', () => resolve('cancelled'), { once: true });
     });
+    let wake: () => void = () => undefined;
+    run.onProgress(() => {
+      if (this.suspended || !this.allowance) return;
+      const { usage, progress } = this.metering.read(run.snapshot());
+      if (!exceeds(this.costOf(usage, progress, rates), this.allowance.reserved)) return;
+      // At once, whatever the loop below is waiting for: an engine that goes on is work that nobody pays.
+      this.suspend(run).then(wake, wake);
+    });
     for (;;) {
       const tick = new AbortController();
       const woken = await Promise.race([
         run.end,
         aborted,
         wait(REPORT_INTERVAL_MS, 'tick' as const, { signal: tick.signal }).catch(() => 'tick' as const),
+        new Promise<'tick'>((resolve) => {
+          wake = () => resolve('tick');
+        }),
       ]);
       tick.abort();
       if (woken === 'cancelled') return this.stopAndRethrow(run);
@@ -187,8 +201,7 @@ class AttemptRun {
   private async keepWithin(run: Run, rates: ServiceRates): Promise<void> {
     if (!this.allowance) return;
     const { reserved, cap } = this.allowance;
-    const { dimensions } = this.job;
-    const cost = runningCost({ rates, dimensions, usage: this.metering.usage, progress: this.metering.progress });
+    const cost = this.costOf(this.metering.usage, this.metering.progress, rates);
     if (exceeds(cost, reserved)) {
       await this.park(run, cost, reserved >= cap ? 'cap' : 'credits');
     } else if (this.suspended) {
@@ -199,11 +212,7 @@ class AttemptRun {
   }
 
   private async park(run: Run, cost: RunningCost, parkedFor: ParkedFor): Promise<void> {
-    if (!this.suspended) {
-      await run.suspend();
-      this.suspended = true;
-      this.giveSlotBack();
-    }
+    await this.suspend(run);
     if (this.saidParkedFor === parkedFor) return;
     const message =
       parkedFor === 'cap'
@@ -211,7 +220,10 @@ class AttemptRun {
         : `The job has used ${sayCredits(cost.metered)}, more than is reserved: add credits, or the job is stopped and settled.`;
     const { db, now } = this.dependencies;
     // The engine stands still already; what cannot be said now is said at the next look.
-    if (!(await survive(() => parkJob(db, { jobId: this.job.id, parkedFor, message, at: now() })))) return;
+    if (this.notedParkedFor !== parkedFor) {
+      if (!(await survive(() => parkJob(db, { jobId: this.job.id, parkedFor, message, at: now() })))) return;
+      this.notedParkedFor = parkedFor;
+    }
     if (await this.tell({ kind: 'parked', parkedFor, ...written(cost) })) this.saidParkedFor = parkedFor;
   }
 
@@ -219,6 +231,7 @@ class AttemptRun {
     const { db, now, slots } = this.dependencies;
     if (!(await survive(() => resumeJob(db, { jobId: this.job.id, at: now() })))) return;
     if (!(await this.tell({ kind: 'resumed' }))) return;
+    this.notedParkedFor = null;
     this.saidParkedFor = null;
     try {
       await slots.acquire(Context.current().cancellationSignal);
@@ -231,9 +244,22 @@ class AttemptRun {
     await run.resume();
   }
 
-  private giveSlotBack(): void {
+  /** Stops the engine's use of CPU and gives its slot to others, once. */
+  private async suspend(run: Run): Promise<void> {
+    if (this.suspended) return;
+    this.suspended = true;
     if (this.slot.taken) this.dependencies.slots.release();
     this.slot.taken = false;
+    try {
+      await run.suspend();
+    } catch (error) {
+      this.suspended = false;
+      throw error;
+    }
+  }
+
+  private costOf(usage: readonly Usage[], progress: bigint, rates: ServiceRates): RunningCost {
+    return runningCost({ rates, dimensions: this.job.dimensions, usage, progress });
   }
 
   private async finish(end: RunEnd): Promise<RunOutcome> {

@@ -11,7 +11,7 @@ import { amountMoved, drawsInto, type Outcome, type Refused, type Transfer } fro
 import type { JobEnd } from '../domain/rateCard';
 import { loseOpenAttempts, type MeteredUsage, usageOfJob } from './attempts';
 import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
-import { addJobEvent, getJob, type Job, moveJob } from './jobs';
+import { addJobEvent, findJob, getJob, type Job, moveJob } from './jobs';
 import { applyBatch, operationsOfJob, reservationsOf } from './ledger';
 import { ratesOf } from './rateCards';
 
@@ -27,7 +27,9 @@ class JobMoved extends Error {}
  * recorded with the job and the same ever after.
  */
 export async function reserveJob(db: Db, { jobId, at }: { jobId: string; at: Instant }): Promise<ReserveResult> {
-  const job = await getJob(db, jobId);
+  const job = await findJob(db, jobId);
+  if (!job)
+    return { rejected: { code: 'not_found', message: `Job ${jobId} was forgotten; submit it again.`, details: {} } };
   if (job.state !== 'reserving') return recordedReservation(db, jobId);
   const operation = {
     ...operationOf(job, 'reserve', at, 'the job was submitted'),

@@ -39,16 +39,19 @@ const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", servi
 export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
 
 /**
- * Writes a submitted job; a repeat with the same id changes nothing.
+ * Writes a submitted job; a repeat with the same id changes nothing. It does not wait for the disk: the reservation does,
+ * and takes the job with it. A job that a crash of Postgres forgets in between was answered to nobody and is rejected.
  *
  * @returns the job as it is when it is new.
  */
-export async function insertJob(db: Db | Trx, job: NewJob): Promise<Job> {
+export async function insertJob(db: Db, job: NewJob): Promise<Job> {
   await db.raw(
     `insert into jobs
        (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
         expected, max_credits, time_limit_seconds, comment, state, submitted_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserving', ?)
+     select ?::uuid, ?::uuid, ?::uuid, ?, ?, ?, ?::jsonb, ?::jsonb, ?::uuid, ?::int, ?::bigint, ?::bigint, ?::int, ?,
+       'reserving', ?::timestamptz
+     from set_config('synchronous_commit', 'off', true)
      on conflict (id) do nothing`,
     [
       job.id,

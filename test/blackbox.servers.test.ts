@@ -356,7 +356,7 @@ describe('on servers that go away for a while', () => {
         expected: '3',
         contractId,
       });
-      const parked = await submit(product, { ...film(scene, { maxCredits: '2', samples: 1 }), contractId });
+      const parked = await submit(product, { ...film(scene, { maxCredits: '2' }), contractId });
       await midRun(product, running);
       await stop();
       const backAt = performance.now() + 20_000;
