@@ -317,7 +317,9 @@ describe('on servers that go away for a while', () => {
       chooseQuietPort().then(bringTemporal),
     ]);
     home = await makeHome();
-    product = await home.launch({ DATABASE_URL: postgres.url, TEMPORAL_ADDRESS: temporal.address });
+    // The reconciler must not give up what could not be submitted while a server was away.
+    const patience = { HOLDFAST_RECONCILE_AFTER_SECONDS: '600' };
+    product = await home.launch({ DATABASE_URL: postgres.url, TEMPORAL_ADDRESS: temporal.address, ...patience });
     scene = await upload(product, triangle());
   });
 

@@ -35,14 +35,17 @@ export function jobWhen(
   as: Who = 'submitter',
 ): Promise<SeenJob> {
   const fits = typeof wanted === 'string' ? (job: SeenJob) => job.state === wanted : wanted;
+  let seen: SeenJob;
   return eventually(
     `job ${jobId} ${typeof wanted === 'string' ? wanted : 'as wanted'}`,
     async () => {
-      const { body } = await product.insist('GET', `/v1/jobs/${jobId}`, { as });
-      return fits(body) ? body : undefined;
+      ({ body: seen } = await product.insist('GET', `/v1/jobs/${jobId}`, { as }));
+      return fits(seen) ? seen : undefined;
     },
     JOB_LIMIT_MS,
-  );
+  ).catch((cause) => {
+    throw new Error(`${cause.message}; the last look: ${JSON.stringify(seen)}`, { cause });
+  });
 }
 
 /** Waits for the end of a job's billing. */
