@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type LaunchedProduct, launch, processesOf, send } from '../../dev/chaos/product';
 import { until } from '../../dev/processes';
 
-/** Short waits, so that what they guard is seen within a test. */
-const SETTINGS = { HOLDFAST_HEARTBEAT_SECONDS: '3', HOLDFAST_RECONCILE_AFTER_SECONDS: '3' };
+/** Short waits, so that what they guard is seen within a test; long enough for a submission to be repeated meanwhile. */
+const SETTINGS = { HOLDFAST_HEARTBEAT_SECONDS: '3', HOLDFAST_RECONCILE_AFTER_SECONDS: '20' };
 
 export interface Home {
   readonly path: string;
