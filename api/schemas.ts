@@ -365,4 +365,3 @@ export const pageQuery = z.strictObject({
 
 export const jobsQuery = pageQuery.extend({ state: z.enum(JOB_STATES).optional() });
 export const idParams = z.strictObject({ id: uuid });
-export const noParams = z.strictObject({});

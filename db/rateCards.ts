@@ -1,6 +1,6 @@
 /** Published rate cards. A published version never changes, so it may be remembered. */
 import type { Instant } from '../domain/instant';
-import type { RateCard, ServiceRates } from '../domain/rateCard';
+import { cardInForce, type RateCard, type ServiceRates } from '../domain/rateCard';
 import { type Db, firstRow, rows, type Trx } from './client';
 
 /** Publishes a version once; publishing the same version again changes nothing. */
@@ -20,12 +20,7 @@ export async function listRateCards(db: Db | Trx): Promise<RateCard[]> {
 
 /** The version in force at an instant (R10). */
 export async function findRateCardInForce(db: Db | Trx, at: Instant): Promise<RateCard | undefined> {
-  const found = await firstRow<{ card: RateCard }>(
-    db,
-    'select card from rate_cards where effective_at <= ? order by effective_at desc, version desc limit 1',
-    [at],
-  );
-  return found?.card;
+  return cardInForce(await listRateCards(db), at);
 }
 
 /** Versions that were read before, per database: a published one never changes. */

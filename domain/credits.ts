@@ -50,10 +50,6 @@ export function sayCredits(amount: bigint): string {
   return `${formatCredits(amount)} ${amount === MICRO ? 'credit' : 'credits'}`;
 }
 
-export function addCredits(...amounts: readonly Credits[]): Credits {
-  return credits(amounts.reduce((sum: bigint, amount) => sum + amount, 0n));
-}
-
 export function sumOf<T>(items: readonly T[], amountOf: (item: T) => Credits): Credits {
   return credits(items.reduce((sum, item) => sum + amountOf(item), 0n));
 }
