@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { atHour, idOf } from '../test/builders/ids';
 import { aLot, amount } from '../test/builders/ledger';
 import { holds } from '../test/builders/seed';
-import { credits, sumOf } from './credits';
-import { drawDown, payingLots } from './drawdown';
+import { type Credits, credits, sumOf, ZERO } from './credits';
+import { compareForDrawdown, type Draw, drawDown, LotsInOrder, mergeDraws, payingLots, take } from './drawdown';
 import { LOT_KINDS, type Lot } from './lots';
 
 const at = atHour(50);
@@ -119,4 +119,98 @@ test('draws are positive, at most one per lot, never more than the lot has, and 
       );
     }),
   );
+});
+
+describe('lots that are kept in order', () => {
+  const draw = (list: LotsInOrder, wanted: string) => {
+    const draws: Draw[] = [];
+    list.drawInto(draws, amount(wanted), at);
+    return draws.map(({ lotId }) => lotId);
+  };
+  const setAvailable = (lot: Lot, to: Credits) => Object.assign(lot, { available: to });
+
+  test('a lot that was emptied and refilled pays in its place again', () => {
+    const lots = [1, 2, 3].map((n) => aLot({ id: idOf('lot', n), available: amount('1') }));
+    const [first, second, third] = lots as [Lot, Lot, Lot];
+    const list = new LotsInOrder(lots);
+    for (const lot of lots) setAvailable(lot, ZERO);
+    expect(draw(list, '1')).toEqual([]);
+    setAvailable(third, amount('1'));
+    list.refilled(third);
+    expect(draw(list, '1')).toEqual([third.id]);
+    setAvailable(first, amount('1'));
+    list.refilled(first);
+    expect(draw(list, '2')).toEqual([first.id, third.id]);
+    setAvailable(second, amount('1'));
+    list.refilled(second);
+    expect(draw(list, '3')).toEqual([first.id, second.id, third.id]);
+  });
+
+  test('a dead lot is passed over and pays again at an instant at which it lives', () => {
+    const list = new LotsInOrder([aLot({ expiresAt: at }), aLot({ id: idOf('lot', 2), available: amount('1') })]);
+    expect(draw(list, '2')).toEqual([idOf('lot', 2)]);
+    const draws: Draw[] = [];
+    list.drawInto(draws, amount('2'), atHour(49));
+    expect(draws.map(({ lotId }) => lotId)).toEqual([idOf('lot', 1)]);
+  });
+
+  test('whatever is added, removed, emptied and refilled, they draw what sorting all of them would', () => {
+    const step = fc.record({
+      act: fc.constantFrom('draw', 'add', 'remove', 'refill'),
+      n: fc.nat({ max: 7 }),
+      life: fc.integer({ min: 1, max: 4 }),
+      size: fc.bigInt({ min: 0n, max: 6n }),
+    });
+    holds(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 60 }), (steps) => {
+        const lots = new Map<string, Lot>();
+        const list = new LotsInOrder();
+        for (const { act, n, life, size } of steps) {
+          const id = idOf('lot', n);
+          const lot = lots.get(id);
+          if (act === 'draw') {
+            const draws: Draw[] = [];
+            const missing = list.drawInto(draws, credits(size), at);
+            const paying = [...lots.values()].filter(({ available }) => available > 0n).sort(compareForDrawdown);
+            const slices = paying.map((one) => ({ lotId: one.id, amount: one.available }));
+            expect(draws).toEqual(take(slices, credits(size)).taken);
+            expect(missing).toBe(size - sumOf(draws, (one) => one.amount));
+            for (const { lotId, amount: drawn } of draws) {
+              const paid = lots.get(lotId);
+              if (paid) setAvailable(paid, credits(paid.available - drawn));
+            }
+          } else if (act === 'add' && !lot) {
+            const added = aLot({ id, available: credits(size), expiresAt: atHour(100 + life) });
+            lots.set(id, added);
+            list.add(added);
+          } else if (act === 'remove' && lot) {
+            lots.delete(id);
+            list.remove(lot);
+          } else if (act === 'refill' && lot) {
+            setAvailable(lot, credits(lot.available + size));
+            list.refilled(lot);
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+test('taking from slices leaves the rest of the last one and all that come after', () => {
+  const slices = ['2', '3', '4'].map((slice, n) => ({ lotId: idOf('lot', n), amount: amount(slice) }));
+  expect(take(slices, amount('3.5'))).toEqual({
+    taken: [slices[0], { lotId: idOf('lot', 1), amount: amount('1.5') }],
+    left: [{ lotId: idOf('lot', 1), amount: amount('1.5') }, slices[2]],
+  });
+  expect(take(slices, amount('99'))).toEqual({ taken: slices, left: [] });
+  expect(take(slices, ZERO)).toEqual({ taken: [], left: slices });
+});
+
+test('merged draws hold one slice per lot', () => {
+  const [one, two] = [idOf('lot', 1), idOf('lot', 2)].map((lotId) => ({ lotId, amount: amount('1') }));
+  if (!one || !two) throw new Error('unreachable');
+  expect(mergeDraws([one], [two, one])).toEqual([{ ...one, amount: amount('2') }, two]);
+  expect(mergeDraws([], [one])).toEqual([one]);
+  expect(mergeDraws([one], [])).toEqual([one]);
 });

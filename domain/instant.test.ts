@@ -1,6 +1,15 @@
 import * as fc from 'fast-check';
 import { holds } from '../test/builders/seed';
-import { addMilliseconds, addMonths, earlierOf, instantOfMilliseconds, millisecondsOf, parseInstant } from './instant';
+import {
+  addMilliseconds,
+  addMonths,
+  calendarDayOf,
+  earlierOf,
+  instantOfMilliseconds,
+  millisecondsOf,
+  parseInstant,
+  startOfDay,
+} from './instant';
 
 const anyMilliseconds = fc.integer({ min: Date.UTC(1970, 0, 1), max: Date.UTC(2999, 11, 31) });
 
@@ -29,6 +38,23 @@ test('a wall clock that the change of clocks skips is read with the offset from 
 test('a wall clock that comes twice is the first of the two', () => {
   // 02:30 on 2025-10-26 comes with +02:00 and again with +01:00 in Berlin.
   expect(addMonths(parseInstant('2025-09-26T02:30:00+02:00'), 1, 'Europe/Berlin')).toBe('2025-10-26T00:30:00.000000Z');
+});
+
+test('the day on the wall depends on where the wall is', () => {
+  const at = parseInstant('2026-01-31T23:30:00Z');
+  expect(calendarDayOf(at, 'UTC')).toEqual({ year: 2026, month: 1, day: 31 });
+  expect(calendarDayOf(at, 'Europe/Berlin')).toEqual({ year: 2026, month: 2, day: 1 });
+});
+
+test('a day begins at midnight, or after it where a change of clocks skips that', () => {
+  expect(startOfDay({ year: 2026, month: 7, day: 1 }, 'Europe/Berlin')).toBe('2026-06-30T22:00:00.000000Z');
+  // 00:00 to 01:00 on 2018-11-04 does not exist in São Paulo.
+  expect(startOfDay({ year: 2018, month: 11, day: 4 }, 'America/Sao_Paulo')).toBe('2018-11-04T03:00:00.000000Z');
+});
+
+test('months and days beyond the last count on', () => {
+  expect(startOfDay({ year: 2026, month: 13, day: 1 }, 'UTC')).toBe('2027-01-01T00:00:00.000000Z');
+  expect(startOfDay({ year: 2028, month: 2, day: 30 }, 'UTC')).toBe('2028-03-01T00:00:00.000000Z');
 });
 
 test('microseconds are kept', () => {

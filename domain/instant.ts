@@ -44,6 +44,29 @@ export function addMonths(instant: Instant, months: number, timeZone: string): I
   return canonical(there.add({ months }).toInstant());
 }
 
+/** A day of a calendar. */
+export interface CalendarDay {
+  readonly year: number;
+  /** From 1 for January. Beyond 12 it counts into the next years. */
+  readonly month: number;
+  /** From 1. Beyond the month's last day it counts into the next months. */
+  readonly day: number;
+}
+
+/** The day that a calendar on the wall shows at an instant in a time zone. */
+export function calendarDayOf(instant: Instant, timeZone: string): CalendarDay {
+  const { year, month, day } = Temporal.Instant.from(instant).toZonedDateTimeISO(timeZone);
+  return { year, month, day };
+}
+
+/** The first instant of a calendar day in a time zone: midnight, or what follows where a change of clocks skips that. */
+export function startOfDay({ year, month, day }: CalendarDay, timeZone: string): Instant {
+  const date = Temporal.PlainDate.from({ year, month: 1, day: 1 })
+    .add({ months: month - 1 })
+    .add({ days: day - 1 });
+  return canonical(date.toZonedDateTime(timeZone).toInstant());
+}
+
 export function earlierOf(a: Instant, b: Instant): Instant {
   return a < b ? a : b;
 }

@@ -1,4 +1,4 @@
-/** Lots (R2–R4, R7): an amount of credits with one origin, one owner, one kind and one life. */
+/** Lots (R2–R4, R7–R9): an amount of credits with one origin, one owner, one kind and one life. */
 import { type Credits, sumOf } from './credits';
 import { addMonths, earlierOf, type Instant } from './instant';
 
@@ -30,6 +30,8 @@ export interface Lot extends LotLife, Readonly<Record<Bucket, Credits>> {
   readonly granted: Credits;
   /** Set once the end of the lot is booked; from then on everything given back goes there. */
   readonly endedAs: LotEnd | null;
+  /** A courtesy lot that the contract's next shared lots repay (R9). What it is still owed is what of it is consumed. */
+  readonly advance: boolean;
 }
 
 /** Whether the lot may be drawn on at an instant. Lives are half-open: effective at the first, dead at the last (R7). */
@@ -48,6 +50,21 @@ function endOfLife({ expiresAt, withdrawnAt }: LotLife, at: Instant): LotEnd | n
   if (expired && withdrawn) return withdrawnAt < expiresAt ? 'withdrawn' : 'expired';
   if (expired) return 'expired';
   return withdrawn ? 'withdrawn' : null;
+}
+
+/**
+ * What is wrong with a life for a lot of a kind, as a sentence; null when nothing is. Individual lots never expire (R4), all
+ * others have an end and are not withdrawn (R3, R9), and no life is empty (R7).
+ */
+export function objectionToLife(kind: LotKind, { effectiveAt, expiresAt, withdrawnAt }: LotLife): string | null {
+  if (expiresAt !== null && expiresAt <= effectiveAt) {
+    return `A lot that expires at ${expiresAt} cannot be effective from ${effectiveAt}.`;
+  }
+  if (kind === 'individual') {
+    return expiresAt === null ? null : 'An individual lot never expires; leave expiresAt out.';
+  }
+  if (expiresAt === null) return `A ${kind} lot has an end; give expiresAt.`;
+  return withdrawnAt === null ? null : `Only individual lots are withdrawn, not a ${kind} one; leave withdrawnAt out.`;
 }
 
 /** The expiry of a shared lot: 12 months after its purchase or the end of its contract, whichever is earlier (R3, R7). */
