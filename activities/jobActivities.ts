@@ -1,6 +1,6 @@
 /** What the job workflow calls for its billing: thin, idempotent by key, amounts as decimal strings. */
 import { closeJob, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
-import type { Db } from '../db/client';
+import type { Ledger } from '../db/ledger';
 import type { DossierDraw } from '../domain/charge';
 import { formatCredits, parseCredits } from '../domain/credits';
 import { BillingError } from '../domain/errors';
@@ -36,14 +36,14 @@ export interface JobActivities {
   close(input: { jobId: string; end: JobEnd; message: string; at: Instant }): Promise<Closing>;
 }
 
-export function createJobActivities({ db }: { db: Db }): JobActivities {
+export function createJobActivities({ ledger }: { ledger: Ledger }): JobActivities {
   return {
     async reserve(input) {
-      const result = await reserveJob(db, input);
+      const result = await reserveJob(ledger, input);
       return 'rejected' in result ? result : { reserved: formatCredits(result.reserved), draws: result.draws };
     },
     async topUp({ target, ...input }) {
-      const result = await topUpJob(db, { ...input, target: parseCredits(target) });
+      const result = await topUpJob(ledger, { ...input, target: parseCredits(target) });
       return {
         reserved: formatCredits(result.reserved),
         draws: result.draws,
@@ -53,7 +53,7 @@ export function createJobActivities({ db }: { db: Db }): JobActivities {
     },
     async raiseCap({ maxCredits, ...input }) {
       try {
-        await raiseJobCap(db, { ...input, cap: parseCredits(maxCredits) });
+        await raiseJobCap(ledger, { ...input, cap: parseCredits(maxCredits) });
         return { refused: null };
       } catch (error) {
         if (!(error instanceof BillingError)) throw error;
@@ -62,7 +62,7 @@ export function createJobActivities({ db }: { db: Db }): JobActivities {
         };
       }
     },
-    close: (input) => closeJob(db, input),
+    close: (input) => closeJob(ledger, input),
   };
 }
 

@@ -20,7 +20,7 @@ afterAll(() => world?.close());
 async function metered(): Promise<{ jobId: string; metering: Metering }> {
   const spender = await world.openSpender('100');
   const { jobId } = await world.place({ spender, expected: '10', maxCredits: '20' });
-  await reserveJob(world.db, { jobId, at: now() });
+  await reserveJob(world.ledger, { jobId, at: now() });
   return { jobId, metering: await meter(jobId) };
 }
 
@@ -104,7 +104,7 @@ it('tells an attempt to stop that was declared lost, and writes nothing of it an
 
 it('tells an attempt to stop whose job was released', async () => {
   const { jobId, metering } = await metered();
-  await releaseJob(world.db, { jobId, reason: 'test', message: 'The test released it.', at: now() });
+  await releaseJob(world.ledger, { jobId, reason: 'test', message: 'The test released it.', at: now() });
   expect(await metering.report(counted(1))).toBeNull();
   expect(await recordsOf(jobId)).toEqual([]);
   expect(await attemptsOf(world.db, jobId)).toMatchObject([{ number: 1, outcome: 'lost' }]);

@@ -1,13 +1,13 @@
 /** Compares unfinished jobs with their workflows, page by page. */
 import { releaseJob } from '../db/billing';
-import type { Db } from '../db/client';
 import { orphanedReservations, unfinishedJobs } from '../db/jobs';
+import type { Ledger } from '../db/ledger';
 import { addMilliseconds, type Instant } from '../domain/instant';
 
 export type WorkflowStatus = 'running' | 'closed' | 'missing';
 
 export interface ReconcileDependencies {
-  readonly db: Db;
+  readonly ledger: Ledger;
   /** The state of a job's workflow. Rejects when Temporal cannot tell. */
   readonly workflowStatus: (jobId: string) => Promise<WorkflowStatus>;
   /** A job younger than this may be on its way to its workflow; two minutes when absent. */
@@ -30,13 +30,13 @@ const PAGE = 100;
 const YOUNG_MS = 2 * 60_000;
 
 export function createReconcileActivities({
-  db,
+  ledger,
   workflowStatus,
   youngMs = YOUNG_MS,
 }: ReconcileDependencies): ReconcileActivities {
   return {
     async reconcilePage({ after, at }) {
-      const jobs = await unfinishedJobs(db, { after, submittedBefore: addMilliseconds(at, -youngMs), limit: PAGE });
+      const jobs = await unfinishedJobs(ledger.db, { after, submittedBefore: addMilliseconds(at, -youngMs), limit: PAGE });
       const repaired: string[] = [];
       for (const { id } of jobs) {
         const status = await workflowStatus(id);
@@ -45,14 +45,14 @@ export function createReconcileActivities({
           status === 'missing'
             ? 'Its workflow never started or is gone.'
             : 'Its workflow ended without closing the billing.';
-        await releaseJob(db, { jobId: id, reason: `workflow-${status}`, message, at });
+        await releaseJob(ledger, { jobId: id, reason: `workflow-${status}`, message, at });
         repaired.push(id);
       }
       const last = jobs.length === PAGE ? jobs[PAGE - 1] : undefined;
       return {
         examined: jobs.length,
         repaired,
-        findings: after === null ? await orphanedReservations(db) : [],
+        findings: after === null ? await orphanedReservations(ledger.db) : [],
         next: last?.id ?? null,
       };
     },

@@ -5,10 +5,13 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { ObjectPlace } from '../db/objectStore';
+import { type Credits, formatCredits, parseCredits } from '../domain/credits';
 
 export interface Config {
   /** Somebody's Postgres; undefined means the embedded one. */
   readonly databaseUrl: string | undefined;
+  /** The same Postgres as the owner of the schema, for migrations; undefined where `databaseUrl` is the owner's. */
+  readonly databaseOwnerUrl: string | undefined;
   /** Somebody's Temporal as `host:port`; undefined means the embedded one. */
   readonly temporalAddress: string | undefined;
   readonly temporalNamespace: string;
@@ -27,6 +30,8 @@ export interface Config {
   readonly parkedGraceSeconds: number;
   /** How old a job without a living workflow is before the reconciler releases it. */
   readonly reconcileAfterSeconds: number;
+  /** What may be given back of a charge without a second person (R15). */
+  readonly refundApprovalAbove: Credits;
   readonly logLevel: LogLevel;
 }
 
@@ -50,7 +55,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     const sentences = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]);
       // Addresses of servers carry passwords, and refusals end in logs.
-      const secret = ['DATABASE_URL', 'HOLDFAST_S3_ENDPOINT'].includes(name);
+      const secret = ['DATABASE_URL', 'DATABASE_OWNER_URL', 'HOLDFAST_S3_ENDPOINT'].includes(name);
       const given = secret || present[name] === undefined ? '' : `, not ${JSON.stringify(present[name])}`;
       return `${name} must be ${issue.message}${given}.`;
     });
@@ -60,6 +65,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
   const home = resolve(workingDirectory, settings.HOLDFAST_HOME);
   return {
     databaseUrl: settings.DATABASE_URL,
+    databaseOwnerUrl: settings.DATABASE_OWNER_URL,
     temporalAddress: settings.TEMPORAL_ADDRESS,
     temporalNamespace: settings.TEMPORAL_NAMESPACE,
     temporalUiUrl: settings.TEMPORAL_UI_URL,
@@ -72,6 +78,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     heartbeatSeconds: settings.HOLDFAST_HEARTBEAT_SECONDS,
     parkedGraceSeconds: settings.HOLDFAST_PARKED_GRACE_SECONDS,
     reconcileAfterSeconds: settings.HOLDFAST_RECONCILE_AFTER_SECONDS,
+    refundApprovalAbove: settings.HOLDFAST_REFUND_APPROVAL_ABOVE,
     logLevel: settings.HOLDFAST_LOG_LEVEL,
   };
 }
@@ -83,6 +90,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
 export function environmentOf(config: Config): Record<string, string> {
   const values: Record<string, string | undefined> = {
     DATABASE_URL: config.databaseUrl,
+    DATABASE_OWNER_URL: config.databaseOwnerUrl,
     TEMPORAL_ADDRESS: config.temporalAddress,
     TEMPORAL_NAMESPACE: config.temporalNamespace,
     TEMPORAL_UI_URL: config.temporalUiUrl,
@@ -94,6 +102,7 @@ export function environmentOf(config: Config): Record<string, string> {
     HOLDFAST_HEARTBEAT_SECONDS: String(config.heartbeatSeconds),
     HOLDFAST_PARKED_GRACE_SECONDS: String(config.parkedGraceSeconds),
     HOLDFAST_RECONCILE_AFTER_SECONDS: String(config.reconcileAfterSeconds),
+    HOLDFAST_REFUND_APPROVAL_ABOVE: formatCredits(config.refundApprovalAbove),
     HOLDFAST_LOG_LEVEL: config.logLevel,
   };
   return Object.fromEntries(
@@ -123,11 +132,14 @@ const BUCKET = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/((?:[\w-][\w.-]*\
 /** Ten years: longer waits are a mistake in the seconds. */
 const SECONDS_MAX = 10 * 366 * 86_400;
 
+const postgresUrl = z
+  .string()
+  .refine(isPostgresUrl, 'a PostgreSQL address such as postgres://user:password@host:5432/database')
+  .optional();
+
 const variables = z.object({
-  DATABASE_URL: z
-    .string()
-    .refine(isPostgresUrl, 'a PostgreSQL address such as postgres://user:password@host:5432/database')
-    .optional(),
+  DATABASE_URL: postgresUrl,
+  DATABASE_OWNER_URL: postgresUrl,
   TEMPORAL_ADDRESS: z.string().refine(isHostAndPort, 'a host and a port such as 127.0.0.1:7233').optional(),
   TEMPORAL_NAMESPACE: z
     .string()
@@ -153,6 +165,11 @@ const variables = z.object({
   HOLDFAST_HEARTBEAT_SECONDS: integer({ min: 1, max: 3600, what: 'a number of seconds' }).default(10),
   HOLDFAST_PARKED_GRACE_SECONDS: integer({ min: 0, max: SECONDS_MAX, what: 'a number of seconds' }).default(86_400),
   HOLDFAST_RECONCILE_AFTER_SECONDS: integer({ min: 1, max: SECONDS_MAX, what: 'a number of seconds' }).default(120),
+  HOLDFAST_REFUND_APPROVAL_ABOVE: z
+    .string()
+    .refine(isAmount, 'an amount of credits such as 1000 or 2.5')
+    .default('1000')
+    .transform(parseCredits),
   HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
 
@@ -211,6 +228,15 @@ function integer({ min, max, what }: { min: number; max: number; what: string })
       `${what} ${range} in plain digits`,
     )
     .transform(Number);
+}
+
+function isAmount(text: string): boolean {
+  try {
+    parseCredits(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isPostgresUrl(text: string): boolean {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from '../db/client';
+import { openLedger } from '../db/ledger';
 import { migrate } from '../db/migrate';
 import { type DemoKey, seed } from '../db/seed';
 import { writePrivately } from '../dev/instance';
@@ -60,7 +61,7 @@ function serve(part: string, config: Config): Promise<void> {
 }
 
 async function runMigrate(config: Config): Promise<void> {
-  const db = connect(databaseUrl(config));
+  const db = connect(config.databaseOwnerUrl ?? databaseUrl(config), { as: 'owner' });
   try {
     const applied = await migrate(db, join(packageRoot(), 'db', 'migrations'));
     process.stdout.write(`${applied.length} migrations applied\n`);
@@ -72,13 +73,15 @@ async function runMigrate(config: Config): Promise<void> {
 /** Writes the demo people's keys beside the data, readable by its owner alone. */
 async function runSeed(config: Config): Promise<void> {
   const db = connect(databaseUrl(config));
+  const ledger = openLedger(db);
   const path = join(config.home, 'keys.json');
   try {
     const known = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, DemoKey>) : {};
-    const keys = await seed(db, known, instantOfMilliseconds(Date.now()));
+    const keys = await seed(ledger, known, instantOfMilliseconds(Date.now()));
     await mkdir(config.home, { recursive: true });
     await writePrivately(path, keys);
   } finally {
+    await ledger.close();
     await db.destroy();
   }
 }

@@ -19,6 +19,7 @@ import { createSlots } from '../activities/slots';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
 import { connect } from '../db/client';
+import { openLedger } from '../db/ledger';
 import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { type Instant, instantOfMilliseconds } from '../domain/instant';
@@ -41,10 +42,12 @@ const ENGINE_SHUTDOWN_GRACE = '1s';
 export async function serveApi(config: Config): Promise<void> {
   const log = logger(config, 'api');
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast api' });
+  const ledger = openLedger(db);
   // Lazy: the API starts and answers 503 while Temporal is away.
   const connection = Connection.lazy(temporalConnection(config));
   const app = createApp({
     db,
+    ledger,
     store: await createObjectStore(config.objects),
     services: SERVICES,
     workflows: temporalWorkflows(new Client({ connection, namespace: config.temporalNamespace })),
@@ -54,6 +57,7 @@ export async function serveApi(config: Config): Promise<void> {
       inputBytesMax: config.inputBytesMax,
       heartbeatSeconds: config.heartbeatSeconds,
       parkedGraceSeconds: config.parkedGraceSeconds,
+      refundApprovalAbove: config.refundApprovalAbove,
       temporalUiUrl: config.temporalUiUrl ? `${config.temporalUiUrl}/namespaces/${config.temporalNamespace}` : null,
     },
   });
@@ -70,6 +74,7 @@ export async function serveApi(config: Config): Promise<void> {
   setTimeout(() => server.closeAllConnections(), 3_000).unref();
   await closed;
   await connection.close();
+  await ledger.close();
   await db.destroy();
 }
 
@@ -77,6 +82,7 @@ export async function serveApi(config: Config): Promise<void> {
 export async function serveJobs(config: Config): Promise<void> {
   logTemporal(config);
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast jobs' });
+  const ledger = openLedger(db);
   const connection = await NativeConnection.connect(temporalConnection(config));
   const client = await temporalClient(config);
   await ensureReconcileSchedule(client);
@@ -86,9 +92,9 @@ export async function serveJobs(config: Config): Promise<void> {
     taskQueue: JOBS_TASK_QUEUE,
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
-      ...createJobActivities({ db }),
+      ...createJobActivities({ ledger }),
       ...createReconcileActivities({
-        db,
+        ledger,
         workflowStatus: (jobId) => workflowStatus(client, jobId),
         youngMs: config.reconcileAfterSeconds * 1_000,
       }),
@@ -100,6 +106,7 @@ export async function serveJobs(config: Config): Promise<void> {
   await runUntilSignalled(worker);
   await client.connection.close();
   await connection.close();
+  await ledger.close();
   await db.destroy();
 }
 

@@ -18,16 +18,16 @@ let database: TestDatabase;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  await seed(database.db, {}, AT);
+  await seed(database.ledger, {}, AT);
 });
 
 afterAll(() => database.drop());
 
 test('a job that a crash forgot before it was reserved is rejected, and nothing is reserved for it', async () => {
   const jobId = uuidv7();
-  const answer = await reserveJob(database.db, { jobId, at: AT });
+  const answer = await reserveJob(database.ledger, { jobId, at: AT });
   expect(answer).toMatchObject({ rejected: { code: 'not_found' } });
-  expect(await rows(database.db, 'select job_id from reservations where job_id = ?', [jobId])).toEqual([]);
+  expect(await rows(database.db, 'select kind from operations where subject = ?', [jobId])).toEqual([]);
 });
 
 test('work whose end was written is not begun again, and is charged once', async () => {
@@ -42,7 +42,7 @@ test('work whose end was written is not begun again, and is charged once', async
 
   expect(await begin()).toEqual({ outcome: 'completed', message: 'It was completed.' });
   expect(await rows(db, 'select number from attempts where job_id = ?', [jobId])).toEqual([{ number: 1 }]);
-  expect(await closeJob(db, { jobId, end: 'completed', message: '', at: AT })).toMatchObject({ charged: '5' });
+  expect(await closeJob(database.ledger, { jobId, end: 'completed', message: '', at: AT })).toMatchObject({ charged: '5' });
   expect(await brokenInvariants(db)).toEqual([]);
 });
 
@@ -66,8 +66,9 @@ async function reservedSimulation(): Promise<string> {
     maxCredits: parseCredits('10'),
     timeLimitSeconds: 60,
     comment: '',
+    project: null,
     submittedAt: AT,
   });
-  expect(await reserveJob(db, { jobId: job.id, at: AT })).toMatchObject({ reserved: parseCredits('10') });
+  expect(await reserveJob(database.ledger, { jobId: job.id, at: AT })).toMatchObject({ reserved: parseCredits('10') });
   return job.id;
 }

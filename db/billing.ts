@@ -1,80 +1,65 @@
 /** A job's billing: each act moves credits and the job's row in one transaction, and is safe to repeat. */
 import { v7 as uuidv7 } from 'uuid';
-import { heldBy } from '../domain/batch';
 import { type Assessment, assess, type Dossier, type DossierDraw, drawn, recomputeDossier } from '../domain/charge';
 import { type Credits, formatCredits, parseCredits, sayCredits } from '../domain/credits';
 import type { Draw } from '../domain/drawdown';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
-import { type Closing, isTerminal, type ParkedFor, type Rejection } from '../domain/job';
-import { amountMoved, drawsInto, type Outcome, type Refused, type Transfer } from '../domain/operations';
+import { type Closing, isTerminal, JOB_STATES, type ParkedFor, type Rejection } from '../domain/job';
+import { type Accepted, amountMoved, drawsInto } from '../domain/operations';
 import type { JobEnd } from '../domain/rateCard';
+import { heldBy } from '../domain/reservation';
 import { loseOpenAttempts, type MeteredUsage, usageOfJob } from './attempts';
 import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
-import { addJobEvent, findJob, getJob, type Job, moveJob } from './jobs';
-import { applyBatch, operationsOfJob, reservationsOf } from './ledger';
+import { findJob, getJob, type Job, moveJob, type NewJobEvent } from './jobs';
+import { type CompanionContext, JobMoved, type Ledger, operationsOfJob, reservationsOf } from './ledger';
+import type { JobWrites } from './ledger/append';
 import { ratesOf } from './rateCards';
 
 export type ReserveResult =
   | { readonly reserved: Credits; readonly draws: readonly DossierDraw[] }
   | { readonly rejected: Rejection };
 
-/** Thrown inside a batch when the job's row is not in the state the act needs: the batch must not commit. */
-class JobMoved extends Error {}
-
 /**
- * Reserves what a job is expected to cost (R6, R8, R11), or rejects the job when that cannot be covered. The answer is
+ * Reserves what a job is expected to cost (R6, R8, R11, R17), or rejects the job when that cannot be covered. The answer is
  * recorded with the job and the same ever after.
  */
-export async function reserveJob(db: Db, { jobId, at }: { jobId: string; at: Instant }): Promise<ReserveResult> {
-  const job = await findJob(db, jobId);
+export async function reserveJob(
+  ledger: Ledger,
+  { jobId, at }: { jobId: string; at: Instant },
+): Promise<ReserveResult> {
+  const job = await findJob(ledger.db, jobId);
   if (!job)
     return { rejected: { code: 'not_found', message: `Job ${jobId} was forgotten; submit it again.`, details: {} } };
-  if (job.state !== 'reserving') return recordedReservation(db, jobId);
+  if (job.state !== 'reserving') return recordedReservation(ledger.db, jobId);
   const operation = {
-    ...operationOf(job, 'reserve', at, 'the job was submitted'),
+    ...operationOf(job, { act: 'reserve', at, reason: 'the job was submitted' }),
     kind: 'reserve' as const,
     amount: job.expected,
     cap: job.maxCredits,
+    project: job.project,
   };
   let result: ReserveResult | undefined;
-  try {
-    await applyBatch(db, [operation], async (trx, [outcome]) => {
-      if (!outcome) return;
-      result = outcome.accepted
-        ? await noteReserved(trx, job, outcome.transfers, at)
-        : await noteRejected(trx, job, outcome, at);
-    });
-    if (result) return result;
-  } catch (error) {
-    if (!(error instanceof JobMoved)) throw error;
-  }
-  return recordedReservation(db, jobId);
-}
-
-async function noteReserved(trx: Trx, job: Job, transfers: readonly Transfer[], at: Instant): Promise<ReserveResult> {
-  const draws = await describeDraws(trx, drawsInto('reserved', transfers));
-  await mustMove(
-    trx,
-    { id: job.id, from: ['reserving'], to: 'reserved' },
-    {
-      kind: 'reserved',
-      message: `Reserved: ${sayCredits(job.expected)}.`,
-      data: { reserved: formatCredits(job.expected), maxCredits: formatCredits(job.maxCredits), draws },
-      at,
-    },
+  await unlessMoved(() =>
+    ledger.apply(operation, {
+      jobId,
+      from: ['reserving'],
+      write(outcome, { kindOf }) {
+        if (!outcome.accepted) {
+          const { code, message, details } = outcome;
+          result = { rejected: { code, message, details } };
+          const events = [{ kind: 'rejected', message, data: { code, ...details }, at }];
+          return { to: 'rejected', reason: code, message, endedAt: at, events };
+        }
+        const draws = describe(drawsInto('reserved', outcome.transfers), kindOf);
+        result = { reserved: job.expected, draws };
+        const data = { reserved: formatCredits(job.expected), maxCredits: formatCredits(job.maxCredits), draws };
+        const reserved = { kind: 'reserved', message: `Reserved: ${sayCredits(job.expected)}.`, data, at };
+        return { to: 'reserved', events: [reserved, ...warningsOf(outcome, at)] };
+      },
+    }),
   );
-  return { reserved: job.expected, draws };
-}
-
-async function noteRejected(trx: Trx, job: Job, refusal: Refused, at: Instant): Promise<ReserveResult> {
-  const { code, message, details } = refusal;
-  await mustMove(
-    trx,
-    { id: job.id, from: ['reserving'], to: 'rejected', reason: code, message, endedAt: at },
-    { kind: 'rejected', message, data: { code, ...details }, at },
-  );
-  return { rejected: { code, message, details } };
+  return result ?? recordedReservation(ledger.db, jobId);
 }
 
 async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult> {
@@ -124,27 +109,28 @@ export type TopUpResult = Holdings & { readonly refused: Rejection | null };
  * @param ordinal counts the job's top-ups: one ordinal, one top-up.
  */
 export async function topUpJob(
-  db: Db,
+  ledger: Ledger,
   { jobId, ordinal, target, at }: { jobId: string; ordinal: number; target: Credits; at: Instant },
 ): Promise<TopUpResult> {
-  const job = await getJob(db, jobId);
+  const job = await getJob(ledger.db, jobId);
   const operation = {
-    ...operationOf(job, `topUp/${ordinal}`, at, 'the forecast needs more'),
+    ...operationOf(job, { act: `topUp/${ordinal}`, at, reason: 'the forecast needs more' }),
     kind: 'topUp' as const,
     target,
   };
-  const [outcome] = await applyBatch(db, [operation], async (trx, [applied]) => {
-    if (!applied?.accepted || applied.replayed || applied.transfers.length === 0) return;
-    const added = amountMoved(applied.transfers, { to: 'reserved' });
-    await addJobEvent(trx, jobId, {
-      kind: 'topped-up',
-      message: `Reserved in addition: ${sayCredits(added)}.`,
-      data: { added: formatCredits(added), draws: await describeDraws(trx, drawsInto('reserved', applied.transfers)) },
-      at,
-    });
+  const outcome = await ledger.apply(operation, {
+    jobId,
+    from: JOB_STATES,
+    write(applied, { kindOf }) {
+      if (!applied.accepted || applied.replayed || applied.transfers.length === 0) return undefined;
+      const added = amountMoved(applied.transfers, { to: 'reserved' });
+      const draws = describe(drawsInto('reserved', applied.transfers), kindOf);
+      const data = { added: formatCredits(added), draws };
+      const toppedUp = { kind: 'topped-up', message: `Reserved in addition: ${sayCredits(added)}.`, data, at };
+      return { events: [toppedUp, ...warningsOf(applied, at)] };
+    },
   });
-  if (!outcome) throw new Error(`the top-up of job ${jobId} has no outcome`);
-  return { ...(await holdings(db, jobId)), refused: outcome.accepted ? null : outcome };
+  return { ...(await holdings(ledger.db, jobId)), refused: outcome.accepted ? null : outcome };
 }
 
 /**
@@ -153,27 +139,27 @@ export async function topUpJob(
  * @throws BillingError `cap_not_raised` or `reservation_closed`.
  */
 export async function raiseJobCap(
-  db: Db,
+  ledger: Ledger,
   { jobId, requestId, cap, actor, at }: { jobId: string; requestId: string; cap: Credits; actor: string; at: Instant },
 ): Promise<void> {
-  const job = await getJob(db, jobId);
+  const job = await getJob(ledger.db, jobId);
   const operation = {
-    ...operationOf(job, `raiseCap/${requestId}`, at, 'the submitter consents to more'),
+    ...operationOf(job, { act: `raiseCap/${requestId}`, at, reason: 'the submitter consents to more' }),
     actor,
     kind: 'raiseCap' as const,
     cap,
   };
-  const [outcome] = await applyBatch(db, [operation], async (trx, [applied]) => {
-    if (!applied?.accepted || applied.replayed) return;
-    await trx.raw('update jobs set max_credits = ? where id = ?', [cap.toString(), jobId]);
-    await addJobEvent(trx, jobId, {
-      kind: 'cap-raised',
-      message: `The not-to-exceed amount is now ${sayCredits(cap)}.`,
-      data: { maxCredits: formatCredits(cap), actor },
-      at,
-    });
+  const outcome = await ledger.apply(operation, {
+    jobId,
+    from: JOB_STATES,
+    write(applied) {
+      if (!applied.accepted || applied.replayed) return undefined;
+      const message = `The not-to-exceed amount is now ${sayCredits(cap)}.`;
+      const data = { maxCredits: formatCredits(cap), actor };
+      return { maxCredits: cap, events: [{ kind: 'cap-raised', message, data, at }] };
+    },
   });
-  if (outcome && !outcome.accepted) throw new BillingError(outcome.code, outcome.message, outcome.details);
+  if (!outcome.accepted) throw new BillingError(outcome.code, outcome.message, outcome.details);
 }
 
 /**
@@ -184,29 +170,36 @@ export async function raiseJobCap(
  * @param message a sentence on how the job ended.
  */
 export async function closeJob(
-  db: Db,
+  ledger: Ledger,
   { jobId, end, message, at }: { jobId: string; end: JobEnd; message: string; at: Instant },
 ): Promise<Closing> {
+  const { db } = ledger;
   const job = await beginClosing(db, jobId, at);
   if (isTerminal(job.state)) return closingOf(db, job);
   const usage = await usageOfJob(db, jobId);
   const rates = await ratesOf(db, job.rateCardVersion, job.service);
   const terms = { rateCardVersion: job.rateCardVersion, rates, dimensions: job.dimensions };
   const assessment = assess(terms, end, usage);
-  const settles = end === 'completed' || assessment.actual > 0n;
-  const operation = settles
-    ? { ...operationOf(job, 'settle', at, message), kind: 'settle' as const, actual: assessment.actual }
-    : { ...operationOf(job, 'release', at, message), kind: 'release' as const };
-  try {
-    await applyBatch(db, [operation], async (trx, [outcome]) => {
-      if (!outcome?.accepted) throw new JobMoved(outcome?.message);
-      const closing = { job, end, message, at, usage, terms, assessment, outcome };
-      if (settles) await noteSettled(trx, closing);
-      else await noteReleased(trx, job, { reason: end, message, at, transfers: outcome.transfers });
-    });
-  } catch (error) {
-    if (!(error instanceof JobMoved)) throw error;
+  if (end !== 'completed' && assessment.actual === 0n) {
+    return closeByRelease(ledger, job, { reason: end, message, at });
   }
+  const operation = {
+    ...operationOf(job, { act: 'close', at, reason: message }),
+    kind: 'settle' as const,
+    actual: assessment.actual,
+  };
+  // One id for the charge, however often it is written before it is committed.
+  const chargeId = uuidv7();
+  await unlessMoved(() =>
+    ledger.apply(operation, {
+      jobId,
+      from: ['settling'],
+      write(outcome, { lines, kindOf }) {
+        if (!outcome.accepted) throw new JobMoved(outcome.message);
+        return settled({ chargeId, job, end, message, at, usage, terms, assessment, outcome, lines, kindOf });
+      },
+    }),
+  );
   return closingOf(db, await getJob(db, jobId));
 }
 
@@ -215,24 +208,49 @@ export async function closeJob(
  * so that a reserve which was only slow finds the mark and refuses.
  */
 export async function releaseJob(
-  db: Db,
+  ledger: Ledger,
   { jobId, reason, message, at }: { jobId: string; reason: string; message: string; at: Instant },
 ): Promise<Closing> {
-  const job = await beginClosing(db, jobId, at);
-  if (isTerminal(job.state)) return closingOf(db, job);
-  try {
-    await applyBatch(
-      db,
-      [{ ...operationOf(job, 'release', at, message), kind: 'release' as const }],
-      async (trx, [outcome]) => {
-        if (!outcome?.accepted) throw new JobMoved(outcome?.message);
-        await noteReleased(trx, job, { reason, message, at, transfers: outcome.transfers });
+  const job = await beginClosing(ledger.db, jobId, at);
+  if (isTerminal(job.state)) return closingOf(ledger.db, job);
+  return closeByRelease(ledger, job, { reason, message, at });
+}
+
+async function closeByRelease(
+  ledger: Ledger,
+  job: Job,
+  { reason, message, at }: { reason: string; message: string; at: Instant },
+): Promise<Closing> {
+  const operation = { ...operationOf(job, { act: 'close', at, reason: message }), kind: 'release' as const };
+  await unlessMoved(() =>
+    ledger.apply(operation, {
+      jobId: job.id,
+      from: ['reserving', 'settling'],
+      write(outcome) {
+        if (!outcome.accepted) throw new JobMoved(outcome.message);
+        const amount = amountMoved(outcome.transfers, { from: 'reserved' });
+        const told = `Nothing is charged; released: ${sayCredits(amount)}. ${message}`;
+        const data = { code: reason, released: formatCredits(amount) };
+        return {
+          to: 'released',
+          reason,
+          message,
+          endedAt: at,
+          events: [{ kind: 'released', message: told, data, at }],
+        };
       },
-    );
+    }),
+  );
+  return closingOf(ledger.db, await getJob(ledger.db, job.id));
+}
+
+/** Does an act that somebody else may have done by now: then what they recorded stands. */
+async function unlessMoved(act: () => Promise<unknown>): Promise<void> {
+  try {
+    await act();
   } catch (error) {
     if (!(error instanceof JobMoved)) throw error;
   }
-  return closingOf(db, await getJob(db, jobId));
 }
 
 /** No attempt may report any more once a job's billing is being closed. */
@@ -245,6 +263,7 @@ function beginClosing(db: Db, jobId: string, at: Instant): Promise<Job> {
 }
 
 interface Settled {
+  readonly chargeId: string;
   readonly job: Job;
   readonly end: JobEnd;
   readonly message: string;
@@ -252,63 +271,57 @@ interface Settled {
   readonly usage: readonly MeteredUsage[];
   readonly terms: Dossier['terms'];
   readonly assessment: Assessment;
-  readonly outcome: Extract<Outcome, { accepted: true }>;
+  readonly outcome: Accepted;
+  readonly lines: CompanionContext['lines'];
+  readonly kindOf: CompanionContext['kindOf'];
 }
 
-async function noteSettled(trx: Trx, settled: Settled): Promise<void> {
-  const { job, end, message, at, outcome, assessment } = settled;
-  const dossier = await writeDossier(trx, settled);
+/** What becomes of a settled job: its state, its event, and the charge with its dossier. */
+function settled(settlement: Settled): Omit<JobWrites, 'jobId'> {
+  const { job, end, message, at, outcome, assessment } = settlement;
+  const dossier = dossierOf(settlement);
   const findings = recomputeDossier(dossier);
   if (findings.length > 0)
     throw new Error(`the charge of job ${job.id} does not explain itself: ${findings.join('; ')}`);
   const charged = amountMoved(outcome.transfers, { to: 'consumed' });
-  await mustMove(
-    trx,
-    { id: job.id, from: ['settling'], to: 'settled', reason: end, message, endedAt: at },
-    {
-      kind: 'settled',
-      message: `Charged: ${sayCredits(charged)}. ${message}`,
-      data: { charged: dossier.charged, absorbed: dossier.absorbed, chargeId: dossier.chargeId, end },
-      at,
+  return {
+    to: 'settled',
+    reason: end,
+    message,
+    endedAt: at,
+    events: [
+      {
+        kind: 'settled',
+        message: `Charged: ${sayCredits(charged)}. ${message}`,
+        data: { charged: dossier.charged, absorbed: dossier.absorbed, chargeId: dossier.chargeId, end },
+        at,
+      },
+    ],
+    charge: {
+      id: dossier.chargeId,
+      jobId: job.id,
+      userId: job.userId,
+      contractId: job.contractId,
+      service: job.service,
+      rateCardVersion: job.rateCardVersion,
+      jobEnd: end,
+      rated: assessment.rating.total,
+      charged,
+      absorbed: outcome.absorbed,
+      maxCredits: job.maxCredits,
+      dossier,
+      bookedAt: at,
     },
-  );
-  await trx.raw(
-    `insert into charges
-       (id, job_id, user_id, contract_id, service, rate_card_version, job_end, rated, charged, absorbed, max_credits,
-        dossier, booked_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    [
-      dossier.chargeId,
-      job.id,
-      job.userId,
-      job.contractId,
-      job.service,
-      job.rateCardVersion,
-      end,
-      assessment.rating.total.toString(),
-      charged.toString(),
-      outcome.absorbed.toString(),
-      job.maxCredits.toString(),
-      JSON.stringify(dossier),
-      at,
-    ] as never,
-  );
+  };
 }
 
-async function writeDossier(trx: Trx, settled: Settled): Promise<Dossier> {
-  const { job, end, at, usage, terms, assessment, outcome } = settled;
+function dossierOf({ chargeId, job, end, at, usage, terms, assessment, outcome, lines, kindOf }: Settled): Dossier {
   const { rating, payment } = assessment;
-  const reserved = [];
-  for (const operation of await operationsOfJob(trx, job.id)) {
-    const draws = drawsInto('reserved', operation.transfers);
-    if (draws.length === 0) continue;
-    reserved.push({ at: operation.bookedAt, kind: operation.kind, draws: await describeDraws(trx, draws) });
-  }
   const captured = drawsInto('consumed', outcome.transfers);
   const returned = outcome.transfers.filter(({ from, to }) => from === 'reserved' && to !== 'consumed');
   return {
     format: 'holdfast-dossier/1',
-    chargeId: uuidv7(),
+    chargeId,
     jobId: job.id,
     service: job.service,
     userId: job.userId,
@@ -322,32 +335,26 @@ async function writeDossier(trx: Trx, settled: Settled): Promise<Dossier> {
     rating: { lines: rating.lines, exact: rating.exact, rounding: rating.rounding, total: formatCredits(rating.total) },
     payment,
     maxCredits: formatCredits(job.maxCredits),
-    reserved,
+    reserved: lines.flatMap(({ kind, bookedAt, transfers }) => {
+      const draws = drawsInto('reserved', transfers);
+      return draws.length === 0 ? [] : [{ at: bookedAt, kind, draws: describe(draws, kindOf) }];
+    }),
     charged: formatCredits(drawn(captured)),
     absorbed: formatCredits(outcome.absorbed),
-    draws: await describeDraws(trx, captured),
-    returned: (await describeDraws(trx, returned)).map((draw, index) => ({ ...draw, to: returned[index]?.to ?? '' })),
+    draws: describe(captured, kindOf),
+    returned: describe(returned, kindOf).map((draw, index) => ({ ...draw, to: returned[index]?.to ?? '' })),
     bookedAt: at,
   };
 }
 
-async function noteReleased(
-  trx: Trx,
-  job: Job,
-  released: { reason: string; message: string; at: Instant; transfers: readonly Transfer[] },
-): Promise<void> {
-  const { reason, message, at, transfers } = released;
-  const amount = amountMoved(transfers, { from: 'reserved' });
-  await mustMove(
-    trx,
-    { id: job.id, from: ['reserving', 'settling'], to: 'released', reason, message, endedAt: at },
-    {
-      kind: 'released',
-      message: `Nothing is charged; released: ${sayCredits(amount)}. ${message}`,
-      data: { code: reason, released: formatCredits(amount) },
-      at,
-    },
-  );
+/** Budgets that came to their warning threshold, told to those who watch the job (R17). */
+function warningsOf({ warnings }: Accepted, at: Instant): NewJobEvent[] {
+  return warnings.map(({ budgetId, used, amount }) => ({
+    kind: 'budget-warning',
+    message: `A budget is nearly used up: ${formatCredits(used)} of ${sayCredits(amount)}.`,
+    data: { budgetId, used: formatCredits(used), amount: formatCredits(amount) },
+    at,
+  }));
 }
 
 async function closingOf(db: Db, job: Job): Promise<Closing> {
@@ -406,24 +413,13 @@ export async function describeDraws(db: Db | Trx, draws: readonly Draw[]): Promi
   }));
 }
 
-async function mustMove(
-  trx: Trx,
-  change: Parameters<typeof moveJob>[1],
-  event: Parameters<typeof moveJob>[2],
-): Promise<void> {
-  if (!(await moveJob(trx, change, event))) throw new JobMoved(`job ${change.id} is not ${change.from.join(' or ')}`);
+/** Draws in decimal strings, with the kind of their lots, in the order given. */
+function describe(draws: readonly Draw[], kindOf: CompanionContext['kindOf']): DossierDraw[] {
+  return draws.map(({ lotId, amount }) => ({ lotId, kind: kindOf(lotId), amount: formatCredits(amount) }));
 }
 
-/** What every operation of a job has in common. */
-function operationOf(job: Job, act: string, at: Instant, reason: string) {
-  return {
-    id: uuidv7(),
-    key: `${job.id}/${act}`,
-    jobId: job.id,
-    userId: job.userId,
-    contractId: job.contractId,
-    at,
-    actor: `job/${job.id}`,
-    reason,
-  };
+/** What every operation of a job has in common. Its actor is the job's workflow. */
+function operationOf<Act extends string>(job: Job, { act, at, reason }: { act: Act; at: Instant; reason: string }) {
+  const { id: jobId, userId, contractId } = job;
+  return { act, jobId, userId, contractId, at, actor: 'job', reason };
 }

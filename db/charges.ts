@@ -24,6 +24,9 @@ export interface Charge {
   readonly recordedAt: Instant;
 }
 
+/** A charge before it is written. */
+export type ChargeRow = Omit<Charge, 'recordedAt'>;
+
 const CHARGES = `select id, job_id as "jobId", user_id as "userId", contract_id as "contractId", service,
     rate_card_version as "rateCardVersion", job_end as "jobEnd", rated, charged, absorbed, max_credits as "maxCredits",
     dossier, booked_at as "bookedAt", recorded_at as "recordedAt"

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { isNativeError } from 'node:util/types';
 import knex, { type Knex } from 'knex';
-import { types } from 'pg';
+import { Pool, type PoolConfig, types } from 'pg';
 import type { Instant } from '../domain/instant';
 
 export type Db = Knex;
@@ -21,31 +21,66 @@ const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EN
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;
+const UUID_ARRAY = 2951;
 const TIMESTAMPTZ = 1184;
 
 const parsers: Record<number, (text: string) => unknown> = {
   [INT8]: BigInt,
   [INT8_ARRAY]: (text) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(BigInt)),
+  [UUID_ARRAY]: (text) => (text === '{}' ? [] : text.slice(1, -1).split(',')),
   [TIMESTAMPTZ]: instantOf,
 };
 
+/** The role of the application, which may append facts and change none. The schema's migrations make it. */
+export const APPLICATION_ROLE = 'holdfast_application';
+
+export interface ConnectOptions {
+  readonly poolMax?: number;
+  readonly applicationName?: string;
+  /** `owner` keeps the rights of the address's user: for migrations and tests, never for serving. */
+  readonly as?: 'application' | 'owner';
+}
+
 /** Opens a pool. Every session speaks UTC, so that instants read the same everywhere. */
-export function connect(url: string, options: { poolMax?: number; applicationName?: string } = {}): Db {
+export function connect(url: string, options: ConnectOptions = {}): Db {
   return knex({
     client: 'pg',
-    connection: {
-      connectionString: url,
-      options: '-c TimeZone=UTC',
-      application_name: options.applicationName ?? 'holdfast',
-      connectionTimeoutMillis: 5_000,
-      keepAlive: true,
-      types: { getTypeParser: (oid: number, format?: 'text') => parsers[oid] ?? types.getTypeParser(oid, format) },
-    } as Knex.PgConnectionConfig,
+    connection: connectionTo(url, options) as Knex.PgConnectionConfig,
     pool: { min: 0, max: options.poolMax ?? 10 },
     acquireConnectionTimeout: 5_000,
     // Errors are thrown; knex would print them to standard output as well, into what programs read there.
     log: { warn: silent, error: silent, deprecate: silent, debug: silent },
   });
+}
+
+/**
+ * Opens a pool whose connections send statements without waiting for the answer of the one before. Statements of a
+ * transaction go out together and fail together: after an error the server refuses the rest, and `commit` rolls back.
+ *
+ * @param settings further settings of the sessions, as Postgres names them.
+ */
+export function connectPipelined(db: Db, settings: Readonly<Record<string, string>>, max: number): Pool {
+  const { options, ...connection } = db.client.config.connection as PoolConfig;
+  const words = Object.entries(settings).map(([name, value]) => ` -c ${name}=${value}`);
+  const pool = new Pool({ ...connection, options: `${options}${words.join('')}`, pipeline: true, max } as PoolConfig);
+  // A connection that breaks fails what is asked on it, and the pool gives another to whoever asks next. It also tells
+  // its listeners, and without any the process would end.
+  pool.on('error', silent);
+  pool.on('connect', (client) => client.on('error', silent));
+  return pool;
+}
+
+function connectionTo(url: string, { as = 'application', applicationName = 'holdfast' }: ConnectOptions): PoolConfig {
+  return {
+    connectionString: url,
+    options: `-c TimeZone=UTC${as === 'application' ? ` -c role=${APPLICATION_ROLE}` : ''}`,
+    application_name: applicationName,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    types: {
+      getTypeParser: (oid: number, format?: 'text') => parsers[oid] ?? types.getTypeParser(oid, format),
+    } as never,
+  };
 }
 
 function silent(): void {}
@@ -55,6 +90,12 @@ function instantOf(text: string): Instant {
   const [date = '', time = ''] = text.replace(/\+00$/, '').split(' ');
   const [clock = '', fraction = ''] = time.split('.');
   return `${date}T${clock}.${fraction.padEnd(6, '0')}Z` as Instant;
+}
+
+/** In JSON Postgres writes `2026-01-31T12:00:00.5+00:00` in a UTC session. */
+export function instantOfJson(text: string): Instant {
+  const fraction = text.slice(20, -6);
+  return `${text.slice(0, 19)}.${fraction.padEnd(6, '0')}Z` as Instant;
 }
 
 export function sqlStateOf(error: unknown): string | undefined {
@@ -72,7 +113,7 @@ export function isUnavailable(error: unknown): boolean {
 
 // pg gives neither a code nor a class to a connection that was lost or took too long, and knex writes the statement before.
 const LOST =
-  /Connection (terminated|ended) unexpectedly|Connection terminated$|connection error and is not queryable|timeout expired|connection timeout/i;
+  /Connection (terminated|ended) unexpectedly|Connection terminated$|connection error and is not queryable|timeout expired|connection timeout|timeout exceeded when/i;
 
 const TRIES = 5;
 

@@ -21,6 +21,8 @@ export interface Job {
   readonly maxCredits: Credits;
   readonly timeLimitSeconds: number;
   readonly comment: string;
+  /** What the job is for, where its submitter said so; budgets can limit it (R17). */
+  readonly project: string | null;
   readonly state: JobState;
   readonly reason: string | null;
   readonly message: string | null;
@@ -33,7 +35,7 @@ export interface Job {
 
 const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest",
   input_name as "inputName", parameters, dimensions, quote_id as "quoteId", rate_card_version as "rateCardVersion",
-  expected, max_credits as "maxCredits", time_limit_seconds as "timeLimitSeconds", comment, state, reason, message,
+  expected, max_credits as "maxCredits", time_limit_seconds as "timeLimitSeconds", comment, project, state, reason, message,
   progress, revision, submitted_at as "submittedAt", ended_at as "endedAt"`;
 
 export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
@@ -48,8 +50,8 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
   await db.raw(
     `insert into jobs
        (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
-        expected, max_credits, time_limit_seconds, comment, state, submitted_at)
-     select ?::uuid, ?::uuid, ?::uuid, ?, ?, ?, ?::jsonb, ?::jsonb, ?::uuid, ?::int, ?::bigint, ?::bigint, ?::int, ?,
+        expected, max_credits, time_limit_seconds, comment, project, state, submitted_at)
+     select ?::uuid, ?::uuid, ?::uuid, ?, ?, ?, ?::jsonb, ?::jsonb, ?::uuid, ?::int, ?::bigint, ?::bigint, ?::int, ?, ?,
        'reserving', ?::timestamptz
      from set_config('synchronous_commit', 'off', true)
      on conflict (id) do nothing`,
@@ -68,6 +70,7 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
       job.maxCredits.toString(),
       job.timeLimitSeconds,
       job.comment,
+      job.project,
       job.submittedAt,
     ] as never,
   );
@@ -230,15 +233,36 @@ export function unfinishedJobs(
   );
 }
 
-/** Open reservations whose job has ended or does not exist: impossible unless somebody wrote by hand. */
+/**
+ * Open reservations whose job has ended or does not exist: impossible unless somebody wrote by hand. First the lots are
+ * asked whether jobs that have not ended hold all that is reserved of them, since both are few; only when they do not is the
+ * journal searched. Each statement sees one instant, and a job ends in the transaction that closes its reservation.
+ */
 export async function orphanedReservations(db: Db): Promise<string[]> {
+  const lots = await rows<{ id: string }>(
+    db,
+    `with held as (
+       select t.lot_id, sum(case t.to_bucket when 'reserved' then t.amount else -t.amount end) as amount
+       from jobs j
+       join transfers t on t.subject = j.id
+       where j.ended_at is null
+       group by t.lot_id
+     )
+     select l.id
+     from lots l
+     left join held h on h.lot_id = l.id
+     where l.reserved > 0 and l.reserved <> coalesce(h.amount, 0)`,
+  );
+  if (lots.length === 0) return [];
   const found = await rows<{ jobId: string; state: string | null }>(
     db,
     `select r.job_id as "jobId", j.state
-     from reservations r
+     from open_reservations r
      left join jobs j on j.id = r.job_id
-     where r.state = 'open' and (j.id is null or j.ended_at is not null)
+     where r.lot_ids && ?::uuid[] and (j.id is null or j.ended_at is not null)
+     order by r.job_id
      limit 100`,
+    [lots.map(({ id }) => id)],
   );
   return found.map(({ jobId, state }) => `reservation of job ${jobId} is open, the job is ${state ?? 'missing'}`);
 }

@@ -1,317 +1,176 @@
 /**
- * The ledger's batch: lock the pools in ascending order, load what the operations concern, let `domain/` plan, write the
- * plan set-based, commit. Every operation of the ledger goes through here and looks like every other.
+ * The ledger: every movement of credits is an operation of a batch. Operations are asked one by one; they share
+ * transactions, and each is accepted or refused on its own, in the order in which it arrived.
  */
-import { createHash } from 'node:crypto';
-import {
-  type Authorisation,
-  type ContractTerm,
-  type JournalEntry,
-  type LedgerState,
-  type Plan,
-  planBatch,
-  type Reservation,
-} from '../domain/batch';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Pool } from 'pg';
 import { type Credits, credits } from '../domain/credits';
 import type { Instant } from '../domain/instant';
-import type { Bucket, Lot } from '../domain/lots';
-import type { GrantOperation, Operation, Outcome, Transfer } from '../domain/operations';
-import { type Db, idList, inTransaction, rows, rowsOfEach, SQLSTATE, sqlStateOf, type Trx } from './client';
+import type { Lot } from '../domain/lots';
+import { type Operation, type Outcome, subjectOf, type Transfer } from '../domain/operations';
+import { type Reservation, reservationOf } from '../domain/reservation';
+import { type BudgetCount, countBudgetBefore } from './budgets';
+import { connectPipelined, type Db, isUnavailable, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
+import { type Answer, type Asked, type BudgetCounts, type Companion, runBatch } from './ledger/batch';
+import { Batcher } from './ledger/batcher';
+import { lineOf, RECORDED_COLUMNS, type RecordedRow, transfersOf } from './ledger/journal';
+import { IS_OPEN, LOT_COLUMNS } from './ledger/load';
+import { PoolCache } from './ledger/poolCache';
 
-/** Writes what must commit with a batch, such as a charge with its settlement. Throwing undoes the batch. */
-export type Alongside = (trx: Trx, outcomes: readonly Outcome[]) => Promise<void>;
+export { type Companion, type CompanionContext, JobMoved } from './ledger/batch';
+export { LOT_COLUMNS } from './ledger/load';
+
+export interface Ledger {
+  /** The same database, for what is only read. */
+  readonly db: Db;
+  /**
+   * Applies one operation, together with others that are asked at the same time. An operation whose key was applied before
+   * is answered with what it moved then; a refusal changes nothing and is not remembered. An answer means committed; after
+   * an error nothing or everything is, and the same operation can be asked again.
+   *
+   * @param companion what the operation's job becomes in the same transaction.
+   * @throws BillingError `overloaded` when too much waits; {@link JobMoved} by the companion; what Postgres failed with.
+   */
+  apply(operation: Operation, companion?: Companion): Promise<Outcome>;
+  /** Applies operations as one batch, apart from what is asked one by one. @throws the first error of an operation. */
+  applyBatch(operations: readonly Operation[]): Promise<Outcome[]>;
+  /** Finishes what was asked and closes the connections. */
+  close(): Promise<void>;
+}
+
+export interface LedgerOptions {
+  readonly waitingMax?: number;
+  readonly batchMax?: number;
+  readonly batchesAtOnce?: number;
+}
+
+/** A generic plan that walks indexes is right for every size of the journal; a plan made for a short one is not. */
+const SESSION = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+} as const;
+
+/** Opens the ledger of a database with connections of its own. */
+export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
+  const { waitingMax = 10_000, batchMax = 512, batchesAtOnce = 4 } = options;
+  const pool = connectPipelined(db, SESSION, batchesAtOnce + 1);
+  const connections = { db, pool, cache: new PoolCache() };
+  const batcher = new Batcher((asked, onPlanned) => applyAll(connections, asked, onPlanned), {
+    waitingMax,
+    batchMax,
+    batchesAtOnce,
+  });
+  return {
+    db,
+    apply: (operation, companion) => batcher.ask({ operation, companion }),
+    async applyBatch(operations) {
+      const answers: Answer[] = [];
+      for (const batch of withoutRepeats(operations)) {
+        answers.push(...(await applyAll(connections, batch.map((operation) => ({ operation })))));
+      }
+      return answers.map((answer) => {
+        if (answer instanceof Error) throw answer;
+        return answer;
+      });
+    },
+    async close() {
+      await batcher.drain();
+      await pool.end();
+    },
+  };
+}
+
+/** A key goes once per batch, so that its repeat finds what the first one recorded. */
+function withoutRepeats(operations: readonly Operation[]): Operation[][] {
+  const batches: Operation[][] = [[]];
+  let keys = new Set<string>();
+  for (const operation of operations) {
+    const key = `${subjectOf(operation)}/${operation.act}`;
+    if (keys.has(key)) {
+      batches.push([]);
+      keys = new Set();
+    }
+    keys.add(key);
+    batches.at(-1)?.push(operation);
+  }
+  return batches;
+}
+
+interface Connections {
+  readonly db: Db;
+  readonly pool: Pool;
+  readonly cache: PoolCache;
+}
+
+const TRIES = 5;
 
 /**
- * Applies operations in one transaction, each accepted or refused on its own, in order. An operation whose key was
- * applied before is answered with what it moved then; a refusal changes nothing and is not remembered. An answer means
- * committed; after an error nothing or everything is, and the same operations can be sent again.
+ * Applies operations as one batch if that can be. An operation that Postgres or the planner fails on is singled out by
+ * halving, so that the others of its batch are applied all the same, in their order.
  */
-export async function applyBatch(db: Db, operations: readonly Operation[], alongside?: Alongside): Promise<Outcome[]> {
+async function applyAll(
+  connections: Connections,
+  asked: readonly Asked[],
+  onPlanned: () => void = () => undefined,
+  attempt = 1,
+): Promise<Answer[]> {
+  const { db, pool, cache } = connections;
   try {
-    return await applyFresh(db, operations, new Set(), alongside);
+    return await runBatch(pool, asked, { cache, counts: await countsBefore(db, asked), onPlanned });
   } catch (error) {
-    if (sqlStateOf(error) !== SQLSTATE.uniqueViolation) throw error;
-    const recorded = await recordedRows(db, operations);
-    if (recorded.size === 0) throw error;
-    return applyFresh(db, operations, new Set(recorded.keys()), alongside);
+    const failure = error instanceof Error ? error : new Error(String(error));
+    const state = sqlStateOf(error);
+    // Chosen as a deadlock's victim: as often as the rest of the code tries, with jitter.
+    const passing = state === SQLSTATE.serializationFailure || state === SQLSTATE.deadlockDetected;
+    // Alone with a key that somebody just recorded from another pool: the next load finds it.
+    const late = asked.length === 1 && state === SQLSTATE.uniqueViolation;
+    if ((passing || late) && attempt < TRIES) {
+      await wait(Math.random() * 20 * 2 ** attempt);
+      return applyAll(connections, asked, onPlanned, attempt + 1);
+    }
+    if (asked.length === 1 || passing || isUnavailable(error)) return asked.map(() => failure);
+    const middle = Math.ceil(asked.length / 2);
+    const first = await applyAll(connections, asked.slice(0, middle), onPlanned);
+    return [...first, ...(await applyAll(connections, asked.slice(middle), onPlanned))];
   }
 }
 
-/** Applies the first operation of each key that is not recorded, and answers the others from the journal. */
-function applyFresh(
-  db: Db,
-  operations: readonly Operation[],
-  recorded: ReadonlySet<string>,
-  alongside?: Alongside,
-): Promise<Outcome[]> {
-  const claimed = new Set(recorded);
-  const isFirst = operations.map(({ key }) => !claimed.has(key) && Boolean(claimed.add(key)));
-  const fresh = operations.filter((_, index) => isFirst[index]);
-  return inTransaction(db, async (trx) => {
-    const plan = planBatch(await lockAndLoad(trx, fresh), fresh);
-    await write(trx, plan);
-    const planned = new Map(fresh.map(({ key }, index) => [key, plan.outcomes[index]]));
-    const isApplied = ({ key }: Operation, index: number) => isFirst[index] && planned.get(key)?.accepted === true;
-    // A repeat can look refusable, because what it did is done already: only then the journal is asked.
-    const journal = await recordedRows(
-      trx,
-      operations.filter((operation, index) => !isApplied(operation, index)),
-    );
-    const outcomes = operations.map((operation, index) => {
-      const row = isApplied(operation, index) ? undefined : journal.get(operation.key);
-      const outcome = row ? outcomeOf(row, operation) : planned.get(operation.key);
-      if (!outcome) throw new Error(`operation ${operation.key} has no outcome`);
-      return outcome;
-    });
-    await alongside?.(trx, outcomes);
-    return outcomes;
-  });
+/** Counts for new budgets what the journal holds before any lock is taken: it may be long. */
+async function countsBefore(db: Db, asked: readonly Asked[]): Promise<BudgetCounts> {
+  const counts = new Map<string, BudgetCount>();
+  for (const { operation } of asked) {
+    if (operation.kind === 'openBudget') counts.set(operation.budget.id, await countBudgetBefore(db, operation.budget));
+  }
+  return counts;
 }
 
-/** Locks and loads in one round trip; each statement sees what was committed when its turn came, after the locks. */
-async function lockAndLoad(trx: Trx, operations: readonly Operation[]): Promise<LedgerState> {
-  const poolIds = [...new Set(operations.flatMap(poolsOf))].sort();
-  const jobIds = operations.flatMap((operation) => (operation.kind === 'grant' ? [] : [operation.jobId]));
-  const [locked = [], lots, reservations = [], contracts, authorisations] = await rowsOfEach(trx, [
-    // One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
-    `select id from pools where id = any(${idList(poolIds)}) order by id for update`,
-    `${OPEN_LOTS} and pool_id = any(${idList(poolIds)})`,
-    `${RESERVATIONS} where job_id = any(${idList(jobIds)})`,
-    `select id as "contractId", starts_at as "startsAt", ends_at as "endsAt"
-     from contracts
-     where id = any(${idList(poolIds)})`,
-    `select contract_id as "contractId", user_id as "userId", authorised_at as "authorisedAt", removed_at as "removedAt"
-     from contract_users
-     where contract_id = any(${idList(poolIds)}) and user_id = any(${idList(poolIds)})`,
-  ]);
-  // Without its lock a pool could be spent twice.
-  if (locked.length < poolIds.length) throw new Error(`of the pools ${poolIds.join(', ')} only ${locked.length} exist`);
-  return {
-    lots: lots as Lot[],
-    reservations: (reservations as ReservationRow[]).map(reservationOf),
-    contracts: contracts as ContractTerm[],
-    authorisations: authorisations as Authorisation[],
-  };
-}
-
-function poolsOf(operation: Operation): string[] {
-  if (operation.kind === 'grant') return [operation.lot.poolId];
-  return operation.contractId === null ? [operation.userId] : [operation.userId, operation.contractId];
-}
-
-/** The columns of a {@link Lot}. */
-export const LOT_COLUMNS = `id, pool_id as "poolId", kind, granted, available, reserved, consumed, expired, withdrawn,
-  effective_at as "effectiveAt", expires_at as "expiresAt", withdrawn_at as "withdrawnAt", ended_as as "endedAs"`;
-
-/** The lots that can still pay or hold something reserved. */
-const OPEN_LOTS = `select ${LOT_COLUMNS} from lots where (available > 0 or reserved > 0)`;
-
-/** The lots of pools that can still pay or hold something reserved. */
+/** The lots of pools that can still pay, hold something reserved, or are to be repaid. */
 export function lotsOfPools(db: Db | Trx, poolIds: readonly string[]): Promise<Lot[]> {
-  return rows<Lot>(db, `${OPEN_LOTS} and pool_id = any(?::uuid[])`, [poolIds]);
+  return rows<Lot>(db, `select ${LOT_COLUMNS} from lots where ${IS_OPEN} and pool_id = any(?::uuid[])`, [poolIds]);
 }
 
-const RESERVATIONS = `select job_id as "jobId", user_id as "userId", contract_id as "contractId", state, cap,
-    lot_ids as "lotIds", amounts, opened_at as "openedAt", closed_at as "closedAt"
-  from reservations`;
-
-interface ReservationRow extends Omit<Reservation, 'draws'> {
-  readonly lotIds: readonly string[];
-  readonly amounts: readonly bigint[];
-}
-
-/** The reservations of jobs, open and closed. */
+/** The reservations of jobs, open and closed, as their operations give them. */
 export async function reservationsOf(db: Db | Trx, jobIds: readonly string[]): Promise<Reservation[]> {
-  return (await rows<ReservationRow>(db, `${RESERVATIONS} where job_id = any(?::uuid[])`, [jobIds])).map(reservationOf);
-}
-
-function reservationOf({ lotIds, amounts, ...reservation }: ReservationRow): Reservation {
-  return {
-    ...reservation,
-    draws: lotIds.map((lotId, index) => ({ lotId, amount: credits(amounts[index] ?? 0n) })),
-  };
-}
-
-/** One part of a plan's statement. */
-interface Part {
-  readonly sql: string;
-  readonly bindings: readonly unknown[];
-}
-
-/** Writes the plan in one statement. A repeated key meets the unique index and undoes all of it. */
-async function write(trx: Trx, plan: Plan): Promise<void> {
-  if (plan.entries.length === 0) return;
-  const grants = plan.entries.flatMap(({ operation }) => (operation.kind === 'grant' ? [operation.lot] : []));
-  const granted = new Set(grants.map(({ id }) => id));
-  const after = new Map(plan.lots.map((lot) => [lot.id, lot]));
-  const changed = plan.lots.filter(({ id }) => !granted.has(id));
-  const parts = [
-    insertOperations(plan.entries),
-    ...(grants.length > 0 ? [insertLots(grants, after)] : []),
-    ...(changed.length > 0 ? [updateLots(changed)] : []),
-    ...(plan.reservations.length > 0 ? [upsertReservations(plan.reservations)] : []),
-  ];
-  const named = parts.map(({ sql }, index) => `part${index} as (${sql})`);
-  await trx.raw(`with ${named.join(',\n')}\nselect`, parts.flatMap(({ bindings }) => bindings) as never);
-}
-
-const LETTERS: Readonly<Record<Bucket | 'granted', string>> = {
-  granted: 'g',
-  available: 'a',
-  reserved: 'r',
-  consumed: 'c',
-  expired: 'e',
-  withdrawn: 'w',
-};
-const BUCKET_OF = new Map(Object.entries(LETTERS).map(([bucket, letter]) => [letter, bucket as Bucket | 'granted']));
-
-function insertOperations(entries: readonly JournalEntry[]): Part {
-  const bindings = entries.flatMap(({ operation, transfers, absorbed }) => [
-    operation.id,
-    operation.kind,
-    operation.key,
-    requestHash(operation),
-    operation.kind === 'grant' ? null : operation.jobId,
-    operation.at,
-    operation.actor,
-    operation.reason,
-    transfers.map(({ lotId }) => lotId),
-    transfers.map(({ from, to }) => LETTERS[from] + LETTERS[to]).join(''),
-    transfers.map(({ amount }) => amount.toString()),
-    absorbed.toString(),
-  ]);
-  const sql = `insert into operations
-      (id, kind, key, request_hash, job_id, booked_at, actor, reason, lot_ids, moves, amounts, absorbed)
-    values ${entries.map(() => '(?, ?, ?, ?, ?::uuid, ?, ?, ?, ?::uuid[], ?, ?::bigint[], ?)').join(', ')}`;
-  return { sql, bindings };
-}
-
-/** What was asked, without the row's id and the instant: a repeat brings new ones. */
-function requestHash({ id: _id, at: _at, ...asked }: Operation): Buffer {
-  const text = JSON.stringify(asked, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
-  return createHash('sha256').update(text).digest();
-}
-
-function insertLots(grants: readonly GrantOperation['lot'][], after: ReadonlyMap<string, Lot>): Part {
-  const bindings = grants.flatMap(({ id, source, reference, purchasedAt }) => {
-    const lot = after.get(id);
-    if (!lot) throw new Error(`lot ${id} is not in the plan`);
-    return [
-      id,
-      lot.poolId,
-      lot.kind === 'individual' ? 'user' : 'contract',
-      lot.kind,
-      source,
-      reference,
-      ...[lot.granted, lot.available, lot.reserved, lot.consumed, lot.expired, lot.withdrawn].map(String),
-      purchasedAt,
-      lot.effectiveAt,
-      lot.expiresAt,
-    ];
-  });
-  const one = '(?::uuid, ?::uuid, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?::timestamptz, ?::timestamptz, ?::timestamptz)';
-  const sql = `insert into lots
-      (id, pool_id, pool_owner, kind, source, reference, granted, available, reserved, consumed, expired, withdrawn,
-       purchased_at, effective_at, expires_at)
-    values ${grants.map(() => one).join(', ')}`;
-  return { sql, bindings };
-}
-
-function updateLots(lots: readonly Lot[]): Part {
-  const column = (amountOf: (lot: Lot) => Credits) => lots.map((lot) => amountOf(lot).toString());
-  const sql = `update lots
-    set available = after.available,
-      reserved = after.reserved,
-      consumed = after.consumed,
-      expired = after.expired,
-      withdrawn = after.withdrawn
-    from unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
-      as after (id, available, reserved, consumed, expired, withdrawn)
-    where lots.id = after.id`;
-  const bindings = [
-    lots.map(({ id }) => id),
-    column((lot) => lot.available),
-    column((lot) => lot.reserved),
-    column((lot) => lot.consumed),
-    column((lot) => lot.expired),
-    column((lot) => lot.withdrawn),
-  ];
-  return { sql, bindings };
-}
-
-function upsertReservations(reservations: readonly Reservation[]): Part {
-  const bindings = reservations.flatMap(({ jobId, userId, contractId, state, cap, draws, openedAt, closedAt }) => [
-    jobId,
-    userId,
-    contractId,
-    state,
-    cap.toString(),
-    draws.map(({ lotId }) => lotId),
-    draws.map(({ amount }) => amount.toString()),
-    openedAt,
-    closedAt,
-  ]);
-  const one = '(?::uuid, ?::uuid, ?::uuid, ?, ?, ?::uuid[], ?::bigint[], ?::timestamptz, ?::timestamptz)';
-  const sql = `insert into reservations
-      (job_id, user_id, contract_id, state, cap, lot_ids, amounts, opened_at, closed_at)
-    values ${reservations.map(() => one).join(', ')}
-    on conflict (job_id) do update
-    set state = excluded.state,
-      cap = excluded.cap,
-      lot_ids = excluded.lot_ids,
-      amounts = excluded.amounts,
-      closed_at = excluded.closed_at`;
-  return { sql, bindings };
-}
-
-interface RecordedRow {
-  readonly key: string;
-  readonly requestHash: Buffer;
-  readonly lotIds: readonly string[];
-  readonly moves: string;
-  readonly amounts: readonly bigint[];
-  readonly absorbed: bigint;
-}
-
-/** The rows of the journal under the keys of operations. */
-async function recordedRows(db: Db | Trx, operations: readonly Operation[]): Promise<Map<string, RecordedRow>> {
-  if (operations.length === 0) return new Map();
   const found = await rows<RecordedRow>(
     db,
-    `select key, request_hash as "requestHash", lot_ids as "lotIds", moves, amounts, absorbed
+    `select ${RECORDED_COLUMNS}
      from operations
-     where key = any(?)`,
-    [operations.map(({ key }) => key)],
+     where subject = any(?::uuid[]) or refers_to = any(?::uuid[])
+     order by batch_id, position`,
+    [jobIds, jobIds],
   );
-  return new Map(found.map((row) => [row.key, row]));
-}
-
-function outcomeOf(row: RecordedRow, operation: Operation): Outcome {
-  if (!row.requestHash.equals(requestHash(operation))) {
-    return {
-      accepted: false,
-      code: 'idempotency_key_reused',
-      message: `The key ${row.key} was used for another operation.`,
-      details: {},
-    };
-  }
-  return { accepted: true, replayed: true, transfers: transfersOf(row), absorbed: credits(row.absorbed) };
-}
-
-/** Reads an operation's arrays back as transfers, like the view `transfers` does. */
-export function transfersOf(row: Pick<RecordedRow, 'lotIds' | 'moves' | 'amounts'>): Transfer[] {
-  return row.lotIds.map((lotId, index) => {
-    const from = BUCKET_OF.get(row.moves.charAt(2 * index));
-    const to = BUCKET_OF.get(row.moves.charAt(2 * index + 1));
-    if (from === undefined || to === undefined || to === 'granted') throw new Error(`unknown move in ${row.moves}`);
-    return { lotId, from, to, amount: credits(row.amounts[index] ?? 0n) };
+  return jobIds.flatMap((jobId) => {
+    const lines = found.filter(({ subject, refersTo }) => subject === jobId || refersTo === jobId).map(lineOf);
+    return lines.length > 0 ? [reservationOf(jobId, lines)] : [];
   });
 }
 
-/** One operation of a job as the journal has it. */
+/** One operation about a job as the journal has it. */
 export interface RecordedOperation {
-  readonly id: string;
-  readonly kind: Operation['kind'];
+  readonly kind: RecordedRow['kind'];
+  readonly act: string;
   readonly bookedAt: Instant;
   readonly actor: string;
   readonly reason: string;
@@ -321,21 +180,21 @@ export interface RecordedOperation {
 
 /** The operations of a job, in the order in which they were applied. */
 export async function operationsOfJob(db: Db | Trx, jobId: string): Promise<RecordedOperation[]> {
-  const found = await rows<RecordedRow & Omit<RecordedOperation, 'transfers'>>(
+  const found = await rows<RecordedRow & { actor: string; reason: string }>(
     db,
-    `select id, kind, booked_at as "bookedAt", actor, reason, absorbed, lot_ids as "lotIds", moves, amounts
+    `select ${RECORDED_COLUMNS}, actor, reason
      from operations
-     where job_id = ?
-     order by recorded_at, id`,
+     where subject = ?
+     order by batch_id, position`,
     [jobId],
   );
   return found.map((row) => ({
-    id: row.id,
     kind: row.kind,
+    act: row.act,
     bookedAt: row.bookedAt,
-    actor: row.actor,
+    actor: row.actor === 'job' ? `job/${jobId}` : row.actor,
     reason: row.reason,
-    absorbed: row.absorbed,
+    absorbed: credits(row.absorbed ?? 0n),
     transfers: transfersOf(row),
   }));
 }

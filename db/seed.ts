@@ -4,6 +4,7 @@ import { type Credits, parseCredits } from '../domain/credits';
 import { addMilliseconds, addMonths, type Instant } from '../domain/instant';
 import { sharedLotExpiry } from '../domain/lots';
 import { type Db, firstRow, inTransaction, type Trx } from './client';
+import type { Ledger } from './ledger';
 import { grantLot } from './lots';
 import { createApiKey, personOfKey, type Role } from './people';
 import { publishRateCard } from './rateCards';
@@ -40,15 +41,16 @@ export interface DemoKey {
  * @param known keys made by an earlier seeding; those that still work are kept.
  */
 export async function seed(
-  db: Db,
+  ledger: Ledger,
   known: Readonly<Record<string, DemoKey>>,
   at: Instant,
 ): Promise<Record<string, DemoKey>> {
+  const { db } = ledger;
   await inTransaction(db, async (trx) => {
     for (const card of SEED_RATE_CARDS) await publishRateCard(trx, card, 'seed');
     await seedPeople(trx, at);
   });
-  await seedLots(db, at);
+  await seedLots(ledger, at);
   return seedKeys(db, known, at);
 }
 
@@ -89,36 +91,36 @@ async function seedPeople(trx: Trx, at: Instant): Promise<void> {
   }
 }
 
-async function seedLots(db: Db, at: Instant): Promise<void> {
-  await seedLot(db, id(31), { individual: DEMO.people.submitter.id, amount: parseCredits('10') }, at);
+async function seedLots(ledger: Ledger, at: Instant): Promise<void> {
+  await seedLot(ledger, id(31), { individual: DEMO.people.submitter.id, amount: parseCredits('10') }, at);
   for (const [lotId, contractId, amount] of [
     [id(32), DEMO.contract, '500'],
     [id(33), DEMO.smallContract, '2'],
   ] as const) {
-    await seedLot(db, lotId, { contract: contractId, amount: parseCredits(amount) }, at);
+    await seedLot(ledger, lotId, { contract: contractId, amount: parseCredits(amount) }, at);
   }
 }
 
 type SeedLot = { readonly amount: Credits } & ({ readonly individual: string } | { readonly contract: string });
 
-async function seedLot(db: Db, lotId: string, lot: SeedLot, at: Instant): Promise<void> {
-  if (await firstRow(db, 'select 1 from lots where id = ?', [lotId])) return;
+async function seedLot(ledger: Ledger, lotId: string, lot: SeedLot, at: Instant): Promise<void> {
+  if (await firstRow(ledger.db, 'select 1 from lots where id = ?', [lotId])) return;
   const by = { actor: 'seed', reason: 'credits to try the product with', at };
-  const common = { id: lotId, amount: lot.amount, effectiveAt: at };
+  const common = { id: lotId, amount: lot.amount, effectiveAt: at, advance: false };
   if ('individual' in lot) {
     const individual = { kind: 'individual', source: 'allocation', expiresAt: null, purchasedAt: null } as const;
-    await grantLot(db, { lot: { ...common, ...individual, poolId: lot.individual, reference: null }, ...by });
+    await grantLot(ledger, { lot: { ...common, ...individual, poolId: lot.individual, reference: null }, ...by });
     return;
   }
   const contract = await firstRow<{ endsAt: Instant; timeZone: string }>(
-    db,
+    ledger.db,
     'select ends_at as "endsAt", time_zone as "timeZone" from contracts where id = ?',
     [lot.contract],
   );
   if (!contract) throw new Error(`contract ${lot.contract} was not seeded`);
   const expiresAt = sharedLotExpiry({ purchasedAt: at, contractEndsAt: contract.endsAt, timeZone: contract.timeZone });
   const shared = { kind: 'shared', source: 'purchase', purchasedAt: at, expiresAt, reference: 'ORDER-1' } as const;
-  await grantLot(db, { lot: { ...common, ...shared, poolId: lot.contract }, ...by });
+  await grantLot(ledger, { lot: { ...common, ...shared, poolId: lot.contract }, ...by });
 }
 
 async function seedKeys(

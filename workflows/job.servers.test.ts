@@ -591,7 +591,7 @@ describe('while Postgres is away', () => {
   it('a reservation whose answer got lost is not made twice', async () => {
     const spender = await world.openSpender('100');
     const submitted = await world.place({ spender, expected: '10', script: uses(10) });
-    const lost = world.postgres.loseAnswerTo('COMMIT');
+    const lost = world.postgres.loseAnswerTo('append_batch');
     const answer = submitted.ask();
     await lost;
     expect(await answer).toMatchObject({ status: 'reserved', reserved: '10' });
@@ -611,7 +611,7 @@ describe('while Postgres is away', () => {
         return attempt.finish();
       },
     });
-    const lost = world.postgres.loseAnswerTo('insert into charges');
+    const lost = world.postgres.loseAnswerTo('holdfast-dossier');
     end.open();
     await lost;
     expect(await submitted.handle.result()).toMatchObject({ state: 'settled', charged: '10' });

@@ -84,7 +84,7 @@ it('closes a job whose workflow never started, and a reserve that was only slow 
   const submitted = await world.place({ spender, expected: '10', submittedAgoMs: HOUR_MS });
   expect((await runReconcile()).repaired).toContain(submitted.jobId);
   expect(await submitted.row()).toMatchObject({ state: 'released', reason: 'workflow-missing' });
-  expect(await reserveJob(world.db, { jobId: submitted.jobId, at: now() })).toMatchObject({
+  expect(await reserveJob(world.ledger, { jobId: submitted.jobId, at: now() })).toMatchObject({
     rejected: { message: expect.stringMatching(/never started/) },
   });
   expect(await submitted.ask()).toMatchObject({ status: 'rejected' });

@@ -3,10 +3,15 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { packageRoot } from '../../dev/root';
 import { connect, type Db, firstRow } from '../client';
+import { type Ledger, openLedger } from '../ledger';
 import { migrate } from '../migrate';
 
 export interface TestDatabase {
+  /** As the application connects: it may append facts and change none. */
   readonly db: Db;
+  /** As the owner of the schema, for what a test has to arrange or to tamper with. */
+  readonly owner: Db;
+  readonly ledger: Ledger;
   /** For further pools and processes. */
   readonly url: string;
   /** For what only another session can do, such as ending one. */
@@ -30,23 +35,27 @@ export async function createTestDatabase(
   if (!adminUrl)
     throw new Error('HOLDFAST_TEST_DATABASE_URL is not set; run these tests with jest’s project "servers"');
   const name = `test_${randomBytes(8).toString('hex')}`;
-  const admin = connect(adminUrl, { poolMax: 2, applicationName: 'holdfast-test-admin' });
+  const admin = connect(adminUrl, { poolMax: 2, applicationName: 'holdfast-test-admin', as: 'owner' });
   await admin.raw('create database ??', [name]);
   const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).toString();
+  const owner = connect(url, { poolMax: 2, as: 'owner' });
   const db = connect(url, { poolMax });
+  const ledger = openLedger(db);
   const drop = async () => {
+    await ledger.close();
     await db.destroy();
+    await owner.destroy();
     await admin.raw('drop database if exists ?? with (force)', [name]);
     await admin.destroy();
   };
   try {
-    if (migrated) await migrate(db, MIGRATIONS);
-    await checkFresh(db, migrated);
+    if (migrated) await migrate(owner, MIGRATIONS);
+    await checkFresh(owner, migrated);
   } catch (error) {
     await drop();
     throw error;
   }
-  return { db, url, admin, drop };
+  return { db, owner, ledger, url, admin, drop };
 }
 
 async function checkFresh(db: Db, migrated: boolean): Promise<void> {

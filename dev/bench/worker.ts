@@ -5,6 +5,7 @@ import { createJobActivities } from '../../activities/jobActivities';
 import type { RunActivities } from '../../activities/run';
 import { beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
 import { connect, type Db } from '../../db/client';
+import { openLedger } from '../../db/ledger';
 import { instantOfMilliseconds } from '../../domain/instant';
 import { wholeUnits } from '../../domain/usage';
 import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE } from '../../workflows/messages';
@@ -14,6 +15,7 @@ async function main(): Promise<void> {
   const [databaseUrl = '', temporalAddress = ''] = process.argv.slice(2);
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const db = connect(databaseUrl, { poolMax: 20 });
+  const ledger = openLedger(db);
   const connection = await NativeConnection.connect({ address: temporalAddress });
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: join(packageRoot(), 'dist', 'dev', 'bench', 'workflows.js'),
@@ -24,7 +26,7 @@ async function main(): Promise<void> {
       connection,
       taskQueue: JOBS_TASK_QUEUE,
       workflowBundle,
-      activities: createJobActivities({ db }),
+      activities: createJobActivities({ ledger }),
     }),
     await Worker.create({ connection, taskQueue: EMBEDDED_TASK_QUEUE, activities: instantRun(db) }),
   ];
@@ -32,6 +34,7 @@ async function main(): Promise<void> {
   process.send?.('ready');
   await Promise.all(workers.map((worker) => worker.runUntil(stopped)));
   await connection.close();
+  await ledger.close();
   await db.destroy();
 }
 

@@ -14,10 +14,11 @@ import { createApp } from '../../api/app';
 import { temporalWorkflows } from '../../api/temporal';
 import { connect, type Db } from '../../db/client';
 import { grantLot } from '../../db/lots';
+import { openLedger } from '../../db/ledger';
 import { migrate } from '../../db/migrate';
 import { openFolderStore } from '../../db/objectStore';
 import { DEMO, seed } from '../../db/seed';
-import { parseCredits } from '../../domain/credits';
+import { CREDITS_MAX, parseCredits } from '../../domain/credits';
 import { addMilliseconds, instantOfMilliseconds } from '../../domain/instant';
 import { SERVICES } from '../../services';
 import { startPostgres } from '../postgres';
@@ -46,11 +47,14 @@ export async function startBenchWorld(): Promise<BenchWorld> {
       say,
     }),
   ]);
+  const owner = connect(postgres.url, { poolMax: 1, as: 'owner' });
+  await migrate(owner, join(packageRoot(), 'db', 'migrations'));
+  await owner.destroy();
   const db = connect(postgres.url, { poolMax: 20 });
-  await migrate(db, join(packageRoot(), 'db', 'migrations'));
-  const keys = await seed(db, {}, now());
+  const ledger = openLedger(db);
+  const keys = await seed(ledger, {}, now());
   // Many jobs at fifteen credits each are to be measured, not refused.
-  await grantLot(db, {
+  await grantLot(ledger, {
     lot: {
       id: uuidv7(),
       poolId: DEMO.contract,
@@ -61,6 +65,7 @@ export async function startBenchWorld(): Promise<BenchWorld> {
       expiresAt: addMilliseconds(now(), 86_400_000),
       purchasedAt: now(),
       reference: null,
+      advance: false,
     },
     actor: 'bench',
     reason: 'credits to measure with',
@@ -72,12 +77,19 @@ export async function startBenchWorld(): Promise<BenchWorld> {
   const server = createServer(
     createApp({
       db,
+      ledger,
       store,
       services: SERVICES,
       workflows: temporalWorkflows(client),
       now,
       log: pino({ level: 'error' }),
-      settings: { inputBytesMax: 2 ** 28, heartbeatSeconds: 10, parkedGraceSeconds: 3_600, temporalUiUrl: null },
+      settings: {
+        inputBytesMax: 2 ** 28,
+        heartbeatSeconds: 10,
+        parkedGraceSeconds: 3_600,
+        refundApprovalAbove: CREDITS_MAX,
+        temporalUiUrl: null,
+      },
     }),
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -115,6 +127,7 @@ export async function startBenchWorld(): Promise<BenchWorld> {
       await new Promise((resolve) => server.close(resolve));
       await workers.stop();
       await client.connection.close();
+      await ledger.close();
       await db.destroy();
       await Promise.all([postgres.stop(), temporal.stop()]);
       await rm(folder, { recursive: true, force: true });

@@ -50,7 +50,7 @@ async function jobsWithoutEnd(db: Db): Promise<string[]> {
 async function deadReservations(db: Db, client: Client): Promise<string[]> {
   const open = await rows<{ jobId: string }>(
     db,
-    `select job_id as "jobId" from reservations where state = 'open' order by job_id`,
+    `select job_id as "jobId" from open_reservations order by job_id`,
   );
   const found: string[] = [];
   for (const { jobId } of open) {

@@ -24,6 +24,7 @@ import { temporalWorkflows } from '../../api/temporal';
 import { connect, type Db, firstRow, rows } from '../../db/client';
 import { addInput } from '../../db/inputs';
 import { getJob, insertJob, type Job } from '../../db/jobs';
+import { type Ledger, openLedger } from '../../db/ledger';
 import { grantLot } from '../../db/lots';
 import { type ObjectStore, openFolderStore } from '../../db/objectStore';
 import { publishRateCard } from '../../db/rateCards';
@@ -104,11 +105,15 @@ export class World {
   private constructor(
     /** Straight to Postgres, for what tests look at. */
     readonly db: Db,
+    readonly ledger: Ledger,
+    /** As the owner of the schema, for what a test does by hand. */
+    readonly owner: Db,
     readonly databaseUrl: string,
     /** Between the activities and Postgres. */
     readonly postgres: ServerProxy,
     /** Through the proxy, as the activities see the database. */
     readonly proxied: Db,
+    private readonly proxiedLedger: Ledger,
     readonly client: Client,
     readonly address: string,
     readonly namespace: string,
@@ -127,19 +132,36 @@ export class World {
       closing.push(() => rm(folder, { recursive: true, force: true }));
       const database = await createTestDatabase();
       closing.push(() => database.drop());
-      await seed(database.db, {}, now());
+      await seed(database.ledger, {}, now());
       await publishRateCard(database.db, CARD, 'test');
       const postgres = await startProxy(database.url);
       closing.push(() => postgres.close());
       const proxied = connect(postgres.url, { poolMax: 8, applicationName: 'holdfast-test' });
       closing.push(() => proxied.destroy());
+      const proxiedLedger = openLedger(proxied);
+      closing.push(() => proxiedLedger.close());
       const { client, address, namespace } = await openNamespace();
       closing.push(() => client.connection.close());
       const connection = await NativeConnection.connect({ address });
       closing.push(() => connection.close());
       const store = await openFolderStore(join(folder, 'objects'));
-      const { db, url } = database;
-      return new World(db, url, postgres, proxied, client, address, namespace, store, folder, connection, closing);
+      const { db, ledger, owner, url } = database;
+      return new World(
+        db,
+        ledger,
+        owner,
+        url,
+        postgres,
+        proxied,
+        proxiedLedger,
+        client,
+        address,
+        namespace,
+        store,
+        folder,
+        connection,
+        closing,
+      );
     } catch (error) {
       for (const close of closing.reverse()) await close();
       throw error;
@@ -157,8 +179,11 @@ export class World {
       taskQueue: JOBS_TASK_QUEUE,
       workflowBundle: { codePath: bundlePath() },
       activities: {
-        ...createJobActivities({ db: this.proxied }),
-        ...createReconcileActivities({ db: this.proxied, workflowStatus: (jobId) => this.workflowStatus(jobId) }),
+        ...createJobActivities({ ledger: this.proxiedLedger }),
+        ...createReconcileActivities({
+          ledger: this.proxiedLedger,
+          workflowStatus: (jobId) => this.workflowStatus(jobId),
+        }),
       },
     });
   }
@@ -187,7 +212,7 @@ export class World {
   async grant({ contractId }: Spender, credits: string): Promise<void> {
     const at = addMilliseconds(now(), -1_000);
     const contractEndsAt = addMilliseconds(at, 3_600 * DAY_MS);
-    await grantLot(this.db, {
+    await grantLot(this.ledger, {
       lot: {
         id: uuidv7(),
         poolId: contractId,
@@ -198,6 +223,7 @@ export class World {
         expiresAt: sharedLotExpiry({ purchasedAt: at, contractEndsAt, timeZone: 'UTC' }),
         purchasedAt: at,
         reference: 'ORDER-1',
+        advance: false,
       },
       actor: 'test',
       reason: 'credits for a test',
@@ -228,6 +254,7 @@ export class World {
       maxCredits: parseCredits(maxCredits),
       timeLimitSeconds,
       comment: '',
+      project: null,
       submittedAt: addMilliseconds(now(), -(order.submittedAgoMs ?? 0)),
     });
     if (script) this.scripts.set(jobId, script);
@@ -272,7 +299,7 @@ export class World {
   async operationsOf({ jobId }: Submitted): Promise<string[]> {
     const found = await rows<{ kind: string }>(
       this.db,
-      'select kind from operations where job_id = ? order by recorded_at, key',
+      'select kind from operations where subject = ? order by batch_id, position',
       [jobId],
     );
     return found.map(({ kind }) => kind);
@@ -325,9 +352,9 @@ export class World {
     const found = await rows<{ jobId: string }>(
       this.db,
       `select r.job_id as "jobId"
-       from reservations r
+       from open_reservations r
        left join jobs j on j.id = r.job_id
-       where r.state = 'open' and (j.id is null or j.ended_at is not null)`,
+       where j.id is null or j.ended_at is not null`,
     );
     return found.map(({ jobId }) => jobId);
   }

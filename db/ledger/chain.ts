@@ -1,0 +1,82 @@
+/** The hash chain of a pool: what a batch says in its canonical form, and how heads follow from each other. */
+import { hash } from 'node:crypto';
+import type { Credits } from '../../domain/credits';
+import type { Instant } from '../../domain/instant';
+import type { GrantOperation, OpenBudgetOperation } from '../../domain/operations';
+
+/** A row of the journal before it is written: what `canonical_operations` shows of it afterwards. */
+export interface OperationRow {
+  readonly kind: string;
+  readonly subject: string;
+  readonly act: string;
+  readonly refersTo: string | null;
+  readonly userId: string | null;
+  readonly contractId: string | null;
+  readonly project: string | null;
+  readonly bookedAt: Instant;
+  readonly cap: Credits | null;
+  readonly absorbed: Credits | null;
+  readonly effectiveAt: Instant | null;
+  readonly expiresAt: Instant | null;
+  readonly withdrawnAt: Instant | null;
+  readonly actor: string;
+  readonly reason: string;
+  readonly moves: string;
+  readonly lotIds: readonly string[];
+  readonly amounts: readonly bigint[];
+  readonly requestHash: Buffer;
+  /** What a grant or a new budget writes beside its operation. */
+  readonly lot: GrantOperation['lot'] | null;
+  readonly budget: OpenBudgetOperation['budget'] | null;
+}
+
+/** sha256 of a batch's canonical form; `docs/ledger.md` says the form, `canonical_operations` shows it. */
+export function digestOf(batchId: bigint, recordedAt: Instant, rows: readonly OperationRow[]): Buffer {
+  const text = `holdfast-batch/1 ${batchId} ${recordedAt}\n${rows.map(canonicalLine).join('\n')}`;
+  return hash('sha256', text, 'buffer');
+}
+
+/** head = sha256(head before ‖ digest). */
+export function nextHead(head: Buffer, digest: Buffer): Buffer {
+  return hash('sha256', Buffer.concat([head, digest]), 'buffer');
+}
+
+function canonicalLine(row: OperationRow, position: number): string {
+  const fields = [
+    String(position),
+    row.kind,
+    row.subject,
+    row.act,
+    row.refersTo,
+    row.userId,
+    row.contractId,
+    row.project,
+    row.bookedAt,
+    text(row.cap),
+    text(row.absorbed),
+    row.effectiveAt,
+    row.expiresAt,
+    row.withdrawnAt,
+    row.actor,
+    row.reason,
+    row.moves,
+    row.lotIds.join(' '),
+    row.amounts.join(' '),
+    row.requestHash.toString('hex'),
+  ];
+  const { lot, budget } = row;
+  if (lot) {
+    const owner = lot.kind === 'individual' ? 'user' : 'contract';
+    const { poolId, kind, source, reference, amount, purchasedAt, advance } = lot;
+    fields.push(poolId, owner, kind, source, reference, amount.toString(), purchasedAt, String(advance));
+  }
+  if (budget) {
+    const { contractId, userId, project, period, amount, warnPercent, refusePercent } = budget;
+    fields.push(contractId, userId, project, period, amount.toString(), text(warnPercent), text(refusePercent));
+  }
+  return JSON.stringify(fields);
+}
+
+function text(value: bigint | number | null): string | null {
+  return value === null ? null : value.toString();
+}

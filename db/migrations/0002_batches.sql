@@ -1,0 +1,918 @@
+-- The journal in batches: every batch is chained to the batches before it in its pools, the database itself moves the
+-- credits that an operation names, and a job's reservation follows from its operations instead of a row of its own.
+
+-- The role of the application: it appends facts and can change none. Whoever owns the schema migrates it. -----------
+
+-- Where the owner may not create roles, an administrator made it before.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'holdfast_application') then
+    create role holdfast_application nologin;
+  end if;
+exception
+  -- Roles belong to the whole server: another database's migration was first.
+  when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
+  if not pg_has_role(current_user, 'holdfast_application', 'set') then
+    execute format('grant holdfast_application to %I', current_user);
+  end if;
+exception
+  when unique_violation then null;
+end
+$$;
+
+-- Lots --------------------------------------------------------------------------------------------------------------
+
+alter table lots add column advance boolean not null default false;
+alter table lots add constraint lot_advance_is_courtesy check (not advance or kind = 'courtesy');
+alter table lots drop column recorded_at;
+drop index lots_open_by_pool;
+-- Those a batch loads: lots that can still pay, that hold what a job reserved, or that are to be repaid.
+create index lots_open_by_pool on lots (pool_id) where available > 0 or reserved > 0 or (advance and consumed > 0);
+
+-- Chains ------------------------------------------------------------------------------------------------------------
+
+-- One transaction of the ledger. Its id is drawn under the locks of its pools, so it orders what happened to each.
+create sequence batch_ids;
+create table batches (
+  id bigint primary key,
+  recorded_at timestamptz not null,
+  -- sha256 of the batch's canonical form.
+  digest bytea not null constraint batch_digest_is_sha256 check (length(digest) = 32)
+);
+
+-- That a batch belongs to a pool's chain: head = sha256(head of the link before || digest of the batch).
+create table links (
+  pool_id uuid not null,
+  seq bigint not null constraint link_seq_counts_from_one check (seq > 0),
+  batch_id bigint not null,
+  head bytea not null constraint link_head_is_sha256 check (length(head) = 32),
+  -- The latest instant at which anything up to here counts: it never falls along a chain, and tells how far back a
+  -- question about an instant has to look.
+  booked_max timestamptz not null,
+  recorded_at timestamptz not null,
+  primary key (pool_id, seq)
+);
+
+alter table pools
+  add column seq bigint not null default 0,
+  add column head bytea not null default '\x0000000000000000000000000000000000000000000000000000000000000000',
+  add column booked_max timestamptz,
+  add column recorded_at timestamptz;
+alter table pools set (fillfactor = 50);
+
+-- Operations --------------------------------------------------------------------------------------------------------
+
+alter table operations rename to operations_before;
+alter index operations_pkey rename to operations_before_pkey;
+alter index operations_key_key rename to operations_before_key;
+drop view transfers;
+drop trigger operations_are_append_only on operations_before;
+
+-- One row per operation carries the lots and amounts that it moved as arrays; `transfers` unnests them. The columns
+-- are ordered for their alignment: this is the table that grows. What a row of each kind may say is checked by the trigger
+-- `operations_move_credits` for a whole batch at once: as CHECKs, which Postgres reads anew for every statement, the same
+-- rules cost a third of a millisecond per batch.
+create table operations (
+  batch_id bigint not null,
+  booked_at timestamptz not null,
+  -- What the provider bears of a settlement; negative where a correction unwinds it.
+  absorbed bigint,
+  -- The not-to-exceed amount from here on.
+  cap bigint,
+  -- The life of a lot from here on.
+  effective_at timestamptz,
+  expires_at timestamptz,
+  withdrawn_at timestamptz,
+  position int not null,
+  -- What the operation is about: a job, a lot, a refund, a budget. With the act it is the idempotency key.
+  subject uuid not null,
+  -- What it points at: the job of a refund, the advance of a repayment.
+  refers_to uuid,
+  user_id uuid,
+  contract_id uuid,
+  kind text not null,
+  act text not null,
+  -- 'job' is the workflow of the job that the operation is about.
+  actor text not null,
+  reason text not null,
+  -- Two letters a transfer, from and to: g(ranted) a(vailable) r(eserved) c(onsumed) e(xpired) w(ithdrawn).
+  moves text not null,
+  lot_ids uuid[] not null,
+  amounts bigint[] not null,
+  project text,
+  -- The beginning of sha256 of what was asked under the key, so that the key cannot be used for something else. Null
+  -- for operations of the first schema, whose requests are not known in this form.
+  request_hash bytea
+);
+
+-- Operations of the first schema, each as a batch of its own, in the order in which they were written.
+with numbered as (
+  select o.*, row_number() over (order by o.recorded_at, o.id) as batch_id from operations_before o
+)
+insert into operations
+  (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, user_id, contract_id, kind,
+   act, actor, reason, moves, lot_ids, amounts)
+select n.batch_id, n.booked_at, nullif(n.absorbed, 0),
+  case when n.kind in ('reserve', 'raiseCap') then r.cap end,
+  case when n.kind = 'grant' then l.effective_at end,
+  case when n.kind = 'grant' then l.expires_at end,
+  case when n.kind = 'grant' then l.withdrawn_at end,
+  0, coalesce(n.job_id, n.lot_ids[1]),
+  case when n.kind in ('reserve', 'release') or left(n.moves, 2) = 'ar' then r.user_id end,
+  case when n.kind in ('reserve', 'release') or left(n.moves, 2) = 'ar' then r.contract_id end,
+  n.kind, case when n.kind in ('settle', 'release') then 'close' else substr(n.key, 38) end,
+  case when n.actor = 'job/' || n.job_id then 'job' else n.actor end,
+  n.reason, n.moves, n.lot_ids, n.amounts
+from numbered n
+left join reservations r on r.job_id = n.job_id
+left join lots l on n.kind = 'grant' and l.id = n.lot_ids[1]
+order by n.batch_id;
+
+-- The key: one subject, one act, one operation, ever. So a job's billing closes once.
+create unique index operations_key on operations (subject, act);
+create unique index operations_in_order on operations (batch_id, position);
+create index operations_by_reference on operations (refers_to) where refers_to is not null;
+
+create view transfers as
+select
+  o.batch_id,
+  o.position as operation_position,
+  t.position,
+  o.kind,
+  o.subject,
+  o.act,
+  case
+    when o.kind in ('refund', 'correct') then o.refers_to
+    when o.kind in ('reserve', 'topUp', 'raiseCap', 'settle', 'release') then o.subject
+  end as job_id,
+  t.lot_id,
+  bucket_of(substr(o.moves, 2 * t.position::int - 1, 1)) as from_bucket,
+  bucket_of(substr(o.moves, 2 * t.position::int, 1)) as to_bucket,
+  t.amount,
+  o.booked_at,
+  b.recorded_at,
+  o.actor,
+  o.reason
+from operations o
+join batches b on b.id = o.batch_id
+cross join lateral unnest(o.lot_ids, o.amounts) with ordinality as t (lot_id, amount, position);
+
+-- Jobs that hold something, or may. For whoever looks; what a job holds follows from its transfers.
+create view open_reservations as
+select o.subject as job_id, o.user_id, o.contract_id, o.booked_at as reserved_at, o.lot_ids
+from operations o
+where o.kind = 'reserve'
+  and not exists (select from operations c where c.subject = o.subject and c.act = 'close');
+
+-- Budgets (R17) -----------------------------------------------------------------------------------------------------
+
+alter table jobs add column project text constraint job_project_is_short check (length(project) between 1 and 100);
+
+create table budgets (
+  id uuid primary key,
+  contract_id uuid not null references contracts,
+  user_id uuid references users,
+  project text constraint budget_project_is_short check (length(project) between 1 and 100),
+  period text not null constraint budget_period_is_known check (period in ('day', 'month', 'quarter', 'year', 'total')),
+  amount bigint not null constraint budget_amount_is_in_range check (amount between 0 and 9000000000000000000),
+  warn_percent int constraint budget_warning_is_in_range check (warn_percent between 1 and 1000),
+  refuse_percent int constraint budget_refusal_is_in_range check (refuse_percent between 1 and 1000),
+  closed_at timestamptz,
+  constraint budget_is_for_a_user_or_a_project check (num_nonnulls(user_id, project) = 1)
+);
+-- One budget at a time for the same person or project and period.
+create unique index budgets_open_once on budgets (contract_id, coalesce(user_id::text, project), period)
+  where closed_at is null;
+
+-- What counts against a budget, per period; a cache that the verifier recomputes from the operations.
+create table budget_periods (
+  budget_id uuid not null references budgets,
+  starts_at timestamptz not null,
+  ends_at timestamptz not null,
+  reserved bigint not null constraint budget_reserved_not_negative check (reserved >= 0),
+  charged bigint not null constraint budget_charged_not_negative check (charged >= 0),
+  primary key (budget_id, starts_at),
+  constraint budget_period_is_half_open check (starts_at < ends_at)
+) with (fillfactor = 50);
+
+-- The database moves what an operation names ------------------------------------------------------------------------
+
+-- Whether a row of the journal says what its kind may say.
+create function is_well_formed(
+  kind text, act text, subject uuid, refers_to uuid, user_id uuid, cap bigint, absorbed bigint, effective_at timestamptz,
+  moves text, lot_ids uuid[], amounts bigint[]
+) returns boolean
+  language sql immutable parallel safe
+  return coalesce(
+    case kind
+      when 'reserve' then moves ~ '^(ar)*$'
+      when 'settle' then act = 'close' and moves ~ '^(ar)*(rc)*(r[aew])*$'
+      when 'topUp' then moves ~ '^(ar)*$'
+      when 'release' then act = 'close' and moves ~ '^(r[aew])*$'
+      when 'grant' then moves = 'ga' and act = 'grant' and lot_ids[1] = subject
+      when 'refund' then moves ~ '^(c[aew])+$'
+      when 'correct' then moves ~ '^(c[aew])*$'
+      when 'repay' then moves in ('accw', 'cawc', 'cewc') and amounts[1] = amounts[2] and lot_ids[2] = refers_to
+      when 'expire' then moves = '' or (moves = 'ae' and lot_ids[1] = subject)
+      when 'withdraw' then moves = '' or (moves = 'aw' and lot_ids[1] = subject)
+      else kind in ('raiseCap', 'changeLife', 'openBudget', 'closeBudget') and moves = ''
+    end
+    and 0 < all (amounts)
+    and cardinality(lot_ids) = cardinality(amounts)
+    and length(moves) = 2 * cardinality(lot_ids)
+    and (absorbed is null or (kind = 'settle' and absorbed > 0) or (kind = 'correct' and absorbed < 0))
+    and (cap is not null) = (kind in ('reserve', 'raiseCap'))
+    and (cap is null or cap >= 0)
+    and (effective_at is not null) = (kind in ('grant', 'changeLife'))
+    and (refers_to is not null) = (kind in ('refund', 'correct', 'repay'))
+    -- Who spends is said where credits are drawn or given back to their lots, and where a job is first heard of.
+    and (user_id is not null) = (kind in ('reserve', 'release', 'refund', 'correct') or left(moves, 2) = 'ar'),
+    false
+  );
+
+-- Whoever appends operations moves their credits by that and in no other way: the application's role cannot write a lot.
+-- Two letters of `moves` go with one lot and one amount. Refused here, because no CHECK sees several rows: a row that its
+-- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7), a reservation after
+-- a job was closed, a closing that leaves something reserved or captures more than the not-to-exceed amount (R11), a
+-- refund of more of a lot than was captured (R15), a repayment between pools (R9).
+--
+-- Tables are named with their schema, since the function has its owner's rights whatever the caller's search path is; a
+-- `set` of it would cost more than the rest.
+create function apply_operations() returns trigger
+  language plpgsql security definer as $$
+declare
+  missing bigint;
+  wrong text;
+  seen record;
+begin
+  select
+    bool_or(kind = 'grant') as grants,
+    bool_or(kind = 'settle' or kind = 'release') as closes,
+    bool_or(kind = 'refund' or kind = 'correct') as refunds,
+    bool_or(kind = 'repay') as repays,
+    bool_or(kind = 'reserve' or left(moves, 2) = 'ar') as draws,
+    bool_or(kind = 'expire' or kind = 'withdraw') as ends,
+    bool_or(kind = 'changeLife') as changes,
+    bool_or(kind = 'openBudget' or kind = 'closeBudget') as budgets,
+    min(case
+      when not public.is_well_formed(kind, act, subject, refers_to, user_id, cap, absorbed, effective_at, moves, lot_ids, amounts)
+      then format('%s/%s is no %s', subject, act, kind)
+    end) as malformed
+  into seen
+  from appended;
+  if seen.malformed is not null then
+    raise exception '%', seen.malformed using errcode = 'HF004';
+  end if;
+
+  with moved as materialized (
+    select lot_id, substr(moves, 2 * position - 1, 2) as move, user_id, contract_id,
+      sum(amount) as amount, min(booked_at) as first_at, max(booked_at) as last_at
+    from (
+      select user_id, contract_id, booked_at, moves, unnest(lot_ids) as lot_id, unnest(amounts) as amount,
+        generate_series(1, cardinality(lot_ids)) as position
+      from appended
+      where kind <> 'grant'
+    ) as t
+    group by 1, 2, 3, 4
+  ), changes as (
+    select lot_id,
+      coalesce(sum(amount) filter (where move in ('ra', 'ca')), 0)
+        - coalesce(sum(amount) filter (where move in ('ar', 'ac', 'ae', 'aw')), 0) as available,
+      coalesce(sum(amount) filter (where move = 'ar'), 0)
+        - coalesce(sum(amount) filter (where move in ('ra', 'rc', 're', 'rw')), 0) as reserved,
+      coalesce(sum(amount) filter (where move in ('rc', 'ac', 'wc')), 0)
+        - coalesce(sum(amount) filter (where move in ('ca', 'ce', 'cw')), 0) as consumed,
+      coalesce(sum(amount) filter (where move in ('re', 'ae', 'ce')), 0) as expired,
+      coalesce(sum(amount) filter (where move in ('rw', 'aw', 'cw')), 0)
+        - coalesce(sum(amount) filter (where move = 'wc'), 0) as withdrawn
+    from moved
+    group by lot_id
+  ), applied as (
+    update public.lots
+    set available = lots.available + changes.available,
+      reserved = lots.reserved + changes.reserved,
+      consumed = lots.consumed + changes.consumed,
+      expired = lots.expired + changes.expired,
+      withdrawn = lots.withdrawn + changes.withdrawn
+    from changes
+    where lots.id = changes.lot_id
+    returning lots.id
+  )
+  select
+    (select count(*) from changes) - (select count(*) from applied),
+    (
+      select format('lot %s cannot make the transfer %s of user %s on contract %s at %s', l.id, m.move, m.user_id,
+        m.contract_id, m.first_at)
+      from moved m
+      join public.lots l on l.id = m.lot_id
+      where (m.user_id is not null and l.pool_id is distinct from m.user_id and l.pool_id is distinct from m.contract_id)
+        or (m.move = 'ar' and (m.user_id is null
+          -- Lots whose life changes in this very batch are left to the verifier: it knows what came first.
+          or (not seen.changes and not seen.ends and (m.first_at < l.effective_at or m.last_at >= l.expires_at
+            or m.last_at >= l.withdrawn_at or l.ended_as is not null))))
+      limit 1
+    )
+  into missing, wrong;
+  if missing <> 0 then
+    raise exception '% lots of the operations do not exist', missing using errcode = 'HF004';
+  end if;
+  if wrong is not null then
+    raise exception '%', wrong using errcode = 'HF004';
+  end if;
+
+  if seen.draws then
+    select format('job %s is closed, or is not reserved for whom this draws', o.subject) into wrong
+    from appended o
+    where o.kind in ('reserve', 'topUp', 'settle')
+      and (
+        (
+          o.kind <> 'settle'
+          and exists (
+            select from public.operations c
+            where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
+          )
+        )
+        or (
+          o.kind <> 'reserve'
+          and o.user_id is not null
+          and not exists (
+            select from public.operations r
+            where r.subject = o.subject and r.kind = 'reserve'
+              and (r.user_id, r.contract_id) is not distinct from (o.user_id, o.contract_id)
+          )
+        )
+      )
+    limit 1;
+    if wrong is not null then
+      raise exception '%', wrong using errcode = 'HF004';
+    end if;
+  end if;
+
+  if seen.closes then
+    select format('the closing of job %s leaves %s of lot %s reserved and captures %s of at most %s', h.subject, h.held,
+      h.lot_id, h.captured, h.cap) into wrong
+    from (
+      select t.subject, t.lot_id, t.cap,
+        sum(case when substr(t.moves, 2 * t.position - 1, 2) = 'ar' then t.amount else -t.amount end) as held,
+        sum(sum(case when substr(t.moves, 2 * t.position - 1, 2) = 'rc' then t.amount end)) over (partition by t.subject)
+          as captured
+      from (
+        select j.subject, j.moves, j.cap, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
+          generate_series(1, cardinality(j.lot_ids)) as position
+        from appended o
+        cross join lateral (
+          -- With an offset, so that the plan walks the index from each closing, whatever the statistics say.
+          select x.subject, x.moves, x.lot_ids, x.amounts, max(x.cap) over () as cap
+          from public.operations x
+          where x.subject = o.subject
+          offset 0
+        ) as j
+        where o.kind = 'settle' or o.kind = 'release'
+      ) as t
+      group by 1, 2, 3
+    ) as h
+    where h.held <> 0 or h.captured > coalesce(h.cap, 0)
+    limit 1;
+    if wrong is not null then
+      raise exception '%', wrong using errcode = 'HF004';
+    end if;
+  end if;
+
+  if seen.grants then
+    select format('lot %s was not granted as its operation says', o.subject) into wrong
+    from appended o
+    left join public.lots l on l.id = o.subject
+    where o.kind = 'grant'
+      and (l.granted, l.effective_at, l.expires_at, l.withdrawn_at)
+        is distinct from (o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at)
+    limit 1;
+    if wrong is not null then
+      raise exception '%', wrong using errcode = 'HF004';
+    end if;
+  end if;
+
+  if seen.refunds then
+    select format('more of lot %s is given back than job %s captured', g.lot_id, g.job_id) into wrong
+    from (
+      select t.job_id, t.lot_id,
+        sum(case when left(t.move, 1) = 'c' then t.amount when t.move = 'rc' then -t.amount else 0 end) as excess
+      from (
+        select o.job_id, unnest(x.lot_ids) as lot_id, unnest(x.amounts) as amount,
+          substr(x.moves, 2 * generate_series(1, cardinality(x.lot_ids)) - 1, 2) as move
+        from (select distinct refers_to as job_id from appended where kind = 'refund' or kind = 'correct') as o
+        cross join lateral (
+          select s.moves, s.lot_ids, s.amounts from public.operations s where s.subject = o.job_id and s.act = 'close'
+          union all
+          select r.moves, r.lot_ids, r.amounts from public.operations r where r.refers_to = o.job_id
+        ) as x
+      ) as t
+      group by 1, 2
+    ) as g
+    where g.excess > 0
+    limit 1;
+    if wrong is not null then
+      raise exception '%', wrong using errcode = 'HF004';
+    end if;
+  end if;
+
+  if seen.repays then
+    select format('lot %s does not repay lot %s', paying.id, advance.id) into wrong
+    from appended o
+    join public.lots paying on paying.id = o.lot_ids[1]
+    join public.lots advance on advance.id = o.lot_ids[2]
+    where o.kind = 'repay' and (paying.kind <> 'shared' or not advance.advance or paying.pool_id <> advance.pool_id)
+    limit 1;
+    if wrong is not null then
+      raise exception '%', wrong using errcode = 'HF004';
+    end if;
+  end if;
+
+  if seen.changes then
+    update public.lots
+    set effective_at = o.effective_at, expires_at = o.expires_at, withdrawn_at = o.withdrawn_at
+    from (
+      select distinct on (subject) subject, effective_at, expires_at, withdrawn_at
+      from appended
+      where kind = 'changeLife'
+      order by subject, position desc
+    ) as o
+    where lots.id = o.subject and lots.ended_as is null;
+  end if;
+  if seen.ends then
+    update public.lots
+    set ended_as = case o.kind when 'expire' then 'expired' else 'withdrawn' end
+    from appended o
+    where o.kind in ('expire', 'withdraw') and lots.id = o.subject;
+  end if;
+  if seen.budgets then
+    update public.budgets
+    set closed_at = o.booked_at
+    from appended o
+    where o.kind = 'closeBudget' and budgets.id = o.subject;
+  end if;
+  return null;
+end
+$$;
+create trigger operations_move_credits after insert on operations
+  referencing new table as appended
+  for each statement execute function apply_operations();
+
+-- A lot begins whole, and nobody else's `available` than the one that its grant gave is ever written by the application.
+create function begin_whole() returns trigger
+  language plpgsql as $$
+begin
+  if (new.available, new.reserved, new.consumed, new.expired, new.withdrawn, new.ended_as)
+    is distinct from (new.granted, 0::bigint, 0::bigint, 0::bigint, 0::bigint, null::text)
+  then
+    raise exception 'lot % must begin with all of its credits available', new.id using errcode = 'HF004';
+  end if;
+  return new;
+end
+$$;
+create trigger lots_begin_whole before insert on lots
+  for each row execute function begin_whole();
+
+-- Checked when the transaction ends, because the operation is appended after its lot.
+create function granted_once() returns trigger
+  language plpgsql security definer as $$
+begin
+  if not exists (select from public.operations where subject = new.id and act = 'grant') then
+    raise exception 'lot % was never granted', new.id using errcode = 'HF004';
+  end if;
+  return null;
+end
+$$;
+create constraint trigger lots_are_granted after insert on lots
+  deferrable initially deferred
+  for each row execute function granted_once();
+
+-- A link continues its pool's chain, by one and from its head, or is refused.
+create function continue_chains() returns trigger
+  language plpgsql security definer as $$
+declare
+  continued bigint;
+begin
+  with advanced as (
+    update public.pools
+    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at
+    from appended l
+    join public.batches b on b.id = l.batch_id
+    where pools.id = l.pool_id
+      and l.seq = pools.seq + 1
+      and l.head = sha256(pools.head || b.digest)
+      and l.recorded_at = b.recorded_at
+      and l.booked_max >= coalesce(pools.booked_max, l.booked_max)
+      and l.recorded_at >= coalesce(pools.recorded_at, l.recorded_at)
+    returning pools.id
+  )
+  select count(*) into continued from advanced;
+  if continued <> (select count(*) from appended) then
+    raise exception 'a link does not continue the chain of its pool' using errcode = 'HF005';
+  end if;
+  return null;
+end
+$$;
+create trigger links_continue_chains after insert on links
+  referencing new table as appended
+  for each statement execute function continue_chains();
+
+-- Lots as a batch loads them, and whether it loads them unasked: those that can still pay, that hold what a job reserved, or
+-- that are to be repaid.
+create view loaded_lots as
+select id, pool_id as "poolId", kind, granted::text, available::text, reserved::text, consumed::text, expired::text,
+  withdrawn::text, effective_at as "effectiveAt", expires_at as "expiresAt", withdrawn_at as "withdrawnAt",
+  ended_as as "endedAs", advance, (available > 0 or reserved > 0 or (advance and consumed > 0)) as is_open
+from lots;
+
+-- A batch in two calls ---------------------------------------------------------------------------------------------
+
+-- What a batch locks and loads. Each statement of a volatile function sees what was committed when its turn came, so those
+-- after the locks see what the locks guard. Rows come as JSON, many rows as one array per column: a hundred rows of the
+-- protocol, or of row_to_json, cost more than all the rest of this. Amounts are text, since JSON's numbers lose digits.
+create function load_batch(
+  pool_ids uuid[],
+  -- The heads at which the caller knows the lots of those pools; null where it does not.
+  known_heads bytea[],
+  contract_ids uuid[],
+  user_ids uuid[],
+  subjects uuid[],
+  job_ids uuid[],
+  first_at timestamptz,
+  last_at timestamptz,
+  named_lot_ids uuid[],
+  refunded_job_ids uuid[],
+  -- The jobs whose rows change with the batch; they stay locked.
+  moved_job_ids uuid[]
+) returns json
+  language plpgsql volatile as $$
+declare
+  pools_locked json;
+  batch_drawn json;
+  lots_open json;
+  terms_known json;
+  budgets_open json := '[]';
+  journal json;
+  lots_named json := '[]';
+  journal_referring json := '{}';
+  jobs_locked json := '[]';
+begin
+  -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
+  select coalesce(json_agg(p), '[]') into pools_locked
+  from (
+    select id, owner, seq::text, encode(head, 'hex') as head, booked_max as "bookedMax", recorded_at as "recordedAt"
+    from pools
+    where id = any (pool_ids)
+    order by id
+    for no key update
+  ) as p;
+  -- Drawn under the locks, so that batch ids order what happens to a pool.
+  select json_build_object('id', nextval('batch_ids')::text, 'clock', clock_timestamp()) into batch_drawn;
+
+  -- A pool at the head that is known has the lots that are known: they change with links alone.
+  select coalesce(json_agg(l), '[]') into lots_open
+  from (
+    select * from loaded_lots
+    where "poolId" = any (array(
+        select p.id
+        from unnest(pool_ids, known_heads) as known (pool_id, head)
+        join pools p on p.id = known.pool_id and p.head is distinct from known.head
+      ))
+      and is_open
+  ) as l;
+
+  if cardinality(contract_ids) > 0 then
+    select coalesce(json_agg(t), '[]') into terms_known
+    from (
+      select c.id as "contractId", c.starts_at as "startsAt", c.ends_at as "endsAt", c.time_zone as "timeZone",
+        u.user_id as "userId", u.authorised_at as "authorisedAt", u.removed_at as "removedAt"
+      from contracts c
+      left join contract_users u on u.contract_id = c.id and u.user_id = any (user_ids)
+      where c.id = any (contract_ids)
+    ) as t;
+    if exists (select from budgets where contract_id = any (contract_ids) and closed_at is null) then
+      -- A job counts in the period in which it was reserved, which may be long over when it is settled.
+      select coalesce(json_agg(b), '[]') into budgets_open
+      from (
+        select b.id, b.contract_id as "contractId", b.user_id as "userId", b.project, b.period, b.amount::text,
+          b.warn_percent as "warnPercent", b.refuse_percent as "refusePercent",
+          p.starts_at as "startsAt", p.ends_at as "endsAt", p.reserved::text, p.charged::text
+        from budgets b
+        left join budget_periods p on p.budget_id = b.id
+          and p.ends_at > least(first_at, (
+            select min(o.booked_at) from operations o where o.subject = any (job_ids) and o.act = 'reserve'
+          ))
+          and p.starts_at <= last_at
+        where b.contract_id = any (contract_ids) and b.closed_at is null
+          and (b.project is not null or b.user_id = any (user_ids) or b.id = any (subjects))
+      ) as b;
+    end if;
+  end if;
+
+  select json_build_object(
+    'subject', array_agg(subject), 'act', array_agg(act), 'kind', array_agg(kind), 'refersTo', array_agg(refers_to),
+    'userId', array_agg(user_id), 'contractId', array_agg(contract_id), 'bookedAt', array_agg(booked_at),
+    'cap', array_agg(cap::text), 'absorbed', array_agg(absorbed::text), 'project', array_agg(project),
+    'moves', array_agg(moves), 'lotIds', array_agg(array_to_string(lot_ids, ' ')),
+    'amounts', array_agg(array_to_string(amounts, ' ')), 'requestHash', array_agg(encode(request_hash, 'hex')))
+  into journal
+  from (select * from operations where subject = any (subjects) order by batch_id, position) as o;
+
+  if cardinality(named_lot_ids) + cardinality(refunded_job_ids) > 0 then
+    select coalesce(json_agg(l), '[]') into lots_named
+    from (
+      select * from loaded_lots
+      where id = any (named_lot_ids)
+        or id = any (array(
+          select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+        ))
+        or id = any (array(
+          select unnest(r.lot_ids)
+          from operations r
+          where r.kind = 'repay' and r.refers_to = any (array(
+            select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+          ))
+        ))
+    ) as l;
+  end if;
+  if cardinality(refunded_job_ids) > 0 then
+    select json_build_object(
+      'subject', array_agg(subject), 'act', array_agg(act), 'kind', array_agg(kind), 'refersTo', array_agg(refers_to),
+      'userId', array_agg(user_id), 'contractId', array_agg(contract_id), 'bookedAt', array_agg(booked_at),
+      'cap', array_agg(cap::text), 'absorbed', array_agg(absorbed::text), 'project', array_agg(project),
+      'moves', array_agg(moves), 'lotIds', array_agg(array_to_string(lot_ids, ' ')),
+      'amounts', array_agg(array_to_string(amounts, ' ')), 'requestHash', array_agg(encode(request_hash, 'hex')))
+    into journal_referring
+    from (
+      select *
+      from operations
+      where refers_to = any (refunded_job_ids)
+        or (kind = 'repay' and refers_to = any (array(
+          select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+        )))
+      order by batch_id, position
+    ) as o;
+  end if;
+
+  if cardinality(moved_job_ids) > 0 then
+    select coalesce(json_agg(j), '[]') into jobs_locked
+    from (select id, state from jobs where id = any (moved_job_ids) order by id for no key update) as j;
+  end if;
+
+  return json_build_object('pools', pools_locked, 'batch', batch_drawn, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
+    'budgets', budgets_open, 'journal', journal, 'namedLots', lots_named, 'referring', journal_referring,
+    'jobs', jobs_locked);
+end
+$$;
+
+-- Appends a batch: its row, its operations, which move the credits, its links, and what counts against budgets.
+create function append_batch(
+  id bigint,
+  recorded_at timestamptz,
+  digest bytea,
+  -- Of each operation:
+  booked_at timestamptz[],
+  absorbed bigint[],
+  cap bigint[],
+  effective_at timestamptz[],
+  expires_at timestamptz[],
+  withdrawn_at timestamptz[],
+  subject uuid[],
+  refers_to uuid[],
+  user_id uuid[],
+  contract_id uuid[],
+  kind text[],
+  act text[],
+  actor text[],
+  reason text[],
+  moves text[],
+  project text[],
+  request_hash bytea[],
+  -- Arrays of arrays must be rectangular: lots and amounts come flat, each operation with its slice of them.
+  first_transfer int[],
+  last_transfer int[],
+  lot_ids uuid[],
+  amounts bigint[],
+  -- Of each link:
+  pool_id uuid[],
+  seq bigint[],
+  head bytea[],
+  booked_max timestamptz[],
+  -- Of each budget's period, by how much it changes:
+  budget_id uuid[],
+  starts_at timestamptz[],
+  reserved bigint[],
+  charged bigint[]
+) returns void
+  language plpgsql volatile as $$
+#variable_conflict use_column
+begin
+  insert into batches (id, recorded_at, digest)
+  values (append_batch.id, append_batch.recorded_at, append_batch.digest);
+
+  insert into operations
+    (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, refers_to, user_id,
+     contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
+  select append_batch.id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position - 1,
+    n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
+    append_batch.lot_ids[n.first_transfer:n.last_transfer], append_batch.amounts[n.first_transfer:n.last_transfer],
+    n.project, n.request_hash
+  from unnest(append_batch.booked_at, append_batch.absorbed, append_batch.cap, append_batch.effective_at,
+      append_batch.expires_at, append_batch.withdrawn_at, append_batch.subject, append_batch.refers_to,
+      append_batch.user_id, append_batch.contract_id, append_batch.kind, append_batch.act, append_batch.actor,
+      append_batch.reason, append_batch.moves, append_batch.project, append_batch.request_hash,
+      append_batch.first_transfer, append_batch.last_transfer)
+    with ordinality
+    as n (booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, subject, refers_to, user_id, contract_id, kind,
+      act, actor, reason, moves, project, request_hash, first_transfer, last_transfer, position);
+
+  insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
+  select n.pool_id, n.seq, append_batch.id, n.head, n.booked_max, append_batch.recorded_at
+  from unnest(append_batch.pool_id, append_batch.seq, append_batch.head, append_batch.booked_max)
+    as n (pool_id, seq, head, booked_max);
+
+  if cardinality(append_batch.budget_id) > 0 then
+    update budget_periods
+    set reserved = budget_periods.reserved + n.reserved, charged = budget_periods.charged + n.charged
+    from unnest(append_batch.budget_id, append_batch.starts_at, append_batch.reserved, append_batch.charged)
+      as n (budget_id, starts_at, reserved, charged)
+    where budget_periods.budget_id = n.budget_id and budget_periods.starts_at = n.starts_at;
+  end if;
+end
+$$;
+
+-- The canonical form of a batch -------------------------------------------------------------------------------------
+
+create function canonical_instant(at timestamptz) returns text
+  language sql stable strict parallel safe
+  return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+-- One line an operation: a JSON array of strings and nulls without spaces. A grant's and a budget's line goes on with what
+-- was granted or opened.
+create view canonical_operations as
+select
+  o.batch_id,
+  o.position,
+  array_to_json(
+    array[
+      o.position::text, o.kind, o.subject::text, o.act, o.refers_to::text, o.user_id::text, o.contract_id::text, o.project,
+      canonical_instant(o.booked_at), o.cap::text, o.absorbed::text, canonical_instant(o.effective_at),
+      canonical_instant(o.expires_at), canonical_instant(o.withdrawn_at), o.actor, o.reason, o.moves,
+      array_to_string(o.lot_ids, ' '), array_to_string(o.amounts, ' '), encode(o.request_hash, 'hex')
+    ]
+    || case o.kind
+      when 'grant' then (
+        select array[
+          l.pool_id::text, l.pool_owner, l.kind, l.source, l.reference, l.granted::text, canonical_instant(l.purchased_at),
+          l.advance::text
+        ]
+        from lots l
+        where l.id = o.subject
+      )
+      when 'openBudget' then (
+        select array[
+          b.contract_id::text, b.user_id::text, b.project, b.period, b.amount::text, b.warn_percent::text,
+          b.refuse_percent::text
+        ]
+        from budgets b
+        where b.id = o.subject
+      )
+      else array[]::text[]
+    end
+  )::text as line
+from operations o;
+
+-- The chains of what was written by the first schema: every operation a batch of its own. Later batches are digested by
+-- those who write them.
+insert into batches (id, recorded_at, digest)
+select n.batch_id, n.recorded_at,
+  sha256(convert_to(
+    format(E'holdfast-batch/1 %s %s\n%s', n.batch_id, canonical_instant(n.recorded_at), c.line), 'UTF8'))
+from (
+  select row_number() over (order by recorded_at, id) as batch_id,
+    max(recorded_at) over (order by recorded_at, id) as recorded_at
+  from operations_before
+) as n
+join canonical_operations c on c.batch_id = n.batch_id;
+select setval('batch_ids', (select coalesce(max(id), 0) + 1 from batches), false);
+
+do $$
+declare
+  op record;
+begin
+  for op in
+    select o.batch_id, o.booked_at, b.recorded_at, b.digest, p.id as pool_id, p.seq, p.head, p.booked_max
+    from operations o
+    join batches b on b.id = o.batch_id
+    cross join lateral (
+      select pool_id from lots where lots.id = any (o.lot_ids)
+      union
+      select coalesce(r.contract_id, r.user_id) from reservations r where r.job_id = o.subject
+    ) as chained
+    join pools on pools.id = chained.pool_id
+    cross join lateral (select pools.*) as p
+    order by o.batch_id, p.id
+  loop
+    insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
+    select p.id, p.seq + 1, op.batch_id, sha256(p.head || op.digest), greatest(p.booked_max, op.booked_at), op.recorded_at
+    from pools p
+    where p.id = op.pool_id;
+  end loop;
+end
+$$;
+
+-- What the first schema knew beside its operations must follow from them now.
+do $$
+begin
+  if exists (
+    select from reservations r
+    full join (
+      select job_id, lot_id, sum(case when to_bucket = 'reserved' then amount else -amount end) as amount
+      from transfers
+      where to_bucket = 'reserved' or from_bucket = 'reserved'
+      group by job_id, lot_id
+      having sum(case when to_bucket = 'reserved' then amount else -amount end) <> 0
+    ) as held on held.job_id = r.job_id and held.lot_id = any (r.lot_ids)
+    where held.amount is distinct from r.amounts[array_position(r.lot_ids, held.lot_id)]
+      and (held.job_id is not null or cardinality(r.lot_ids) > 0)
+  ) or (select count(*) from operations) <> (select count(*) from operations_before)
+  then
+    raise exception 'the operations do not give the reservations that are written';
+  end if;
+end
+$$;
+drop table operations_before;
+drop table reservations;
+drop function refuse_reopening();
+
+-- Facts are appended and never changed ------------------------------------------------------------------------------
+
+create trigger operations_are_append_only before update or delete or truncate on operations
+  for each statement execute function refuse_change();
+create trigger batches_are_append_only before update or delete or truncate on batches
+  for each statement execute function refuse_change();
+create trigger links_are_append_only before update or delete or truncate on links
+  for each statement execute function refuse_change();
+create trigger budgets_are_never_deleted before delete or truncate on budgets
+  for each statement execute function refuse_change();
+create trigger pools_are_never_deleted before delete or truncate on pools
+  for each statement execute function refuse_change();
+
+-- A lot's origin includes whether it is an advance; a budget is closed and replaced, not changed.
+create or replace function refuse_new_owner() returns trigger
+  language plpgsql as $$
+begin
+  if (new.id, new.pool_id, new.pool_owner, new.kind, new.source, new.reference, new.granted, new.purchased_at, new.advance)
+    is distinct from
+    (old.id, old.pool_id, old.pool_owner, old.kind, old.source, old.reference, old.granted, old.purchased_at, old.advance)
+  then
+    raise exception 'lot % keeps its owner, kind and origin', old.id using errcode = 'HF002';
+  end if;
+  if old.ended_as is not null
+    and (new.ended_as, new.effective_at, new.expires_at, new.withdrawn_at)
+      is distinct from (old.ended_as, old.effective_at, old.expires_at, old.withdrawn_at)
+  then
+    raise exception 'the life of lot % is over and cannot be changed', old.id using errcode = 'HF002';
+  end if;
+  return new;
+end
+$$;
+create function refuse_other_budget() returns trigger
+  language plpgsql as $$
+begin
+  if to_jsonb(new) - 'closed_at' is distinct from to_jsonb(old) - 'closed_at' or old.closed_at is not null then
+    raise exception 'budget % is closed and replaced, not changed', old.id using errcode = 'HF002';
+  end if;
+  return new;
+end
+$$;
+create trigger budgets_only_close before update on budgets
+  for each row execute function refuse_other_budget();
+create function refuse_other_pool() returns trigger
+  language plpgsql as $$
+begin
+  raise exception 'pool % keeps its owner', old.id using errcode = 'HF002';
+end
+$$;
+create trigger pools_keep_their_owner before update of id, owner on pools
+  for each row execute function refuse_other_pool();
+
+-- What the application's role may do --------------------------------------------------------------------------------
+
+-- Opening a pool with its contract or user is the database's own doing.
+alter function open_pool() security definer;
+alter function open_pool() set search_path = public, pg_temp;
+grant usage on schema public to holdfast_application;
+grant select on all tables in schema public to holdfast_application;
+grant usage on all sequences in schema public to holdfast_application;
+grant insert on
+  customers, users, contracts, contract_users, api_keys, lots, batches, links, operations, budgets, budget_periods,
+  rate_cards, inputs, input_uploads, quotes, jobs, attempts, usage_records, job_events, results, charges, idempotency_keys
+  to holdfast_application;
+grant update on contract_users, api_keys, inputs, input_uploads, jobs, attempts, idempotency_keys, budget_periods
+  to holdfast_application;
+-- Locking a row takes the right to update one of its columns; `pools_keep_their_owner` refuses the update itself.
+grant update (owner) on pools to holdfast_application;
