@@ -10,7 +10,7 @@ export async function insertPeople(
   given: {
     readonly world?: number;
     readonly users: readonly string[];
-    readonly contracts: readonly ContractTerm[];
+    readonly contracts: readonly (ContractTerm & { readonly timeZone?: string })[];
     readonly authorisations: readonly Authorisation[];
   },
 ): Promise<void> {
@@ -20,13 +20,13 @@ export async function insertPeople(
     given.users.map((id) => ({ id, customer_id: customerId, name: 'User', email: `${id}@example.org` })),
   );
   await db('contracts').insert(
-    given.contracts.map(({ contractId, startsAt, endsAt }) => ({
+    given.contracts.map(({ contractId, startsAt, endsAt, timeZone }) => ({
       id: contractId,
       customer_id: customerId,
       name: 'Contract',
       starts_at: startsAt,
       ends_at: endsAt,
-      time_zone: 'UTC',
+      time_zone: timeZone ?? 'UTC',
     })),
   );
   if (given.authorisations.length === 0) return;

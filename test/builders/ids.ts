@@ -1,7 +1,7 @@
 /** Ids and instants for tests: readable, deterministic, and in the order in which they are numbered. */
 import { type Instant, instantOfMilliseconds } from '../../domain/instant';
 
-const KINDS = ['customer', 'user', 'contract', 'lot', 'job', 'operation', 'quote'] as const;
+const KINDS = ['customer', 'user', 'contract', 'lot', 'job', 'operation', 'quote', 'refund', 'budget'] as const;
 
 /** The n-th id of a kind. Worlds keep tests that share a database apart. */
 export function idOf(kind: (typeof KINDS)[number], n: number, world = 0): string {
