@@ -82,7 +82,7 @@ create table operations (
   -- What the provider bears of a settlement; negative where a correction unwinds it.
   absorbed bigint,
   -- The not-to-exceed amount from here on.
-  cap bigint,
+  cap bigint constraint operation_cap_not_negative check (cap >= 0),
   -- The life of a lot from here on.
   effective_at timestamptz,
   expires_at timestamptz,
@@ -106,7 +106,11 @@ create table operations (
   project text,
   -- The beginning of sha256 of what was asked under the key, so that the key cannot be used for something else. Null
   -- for operations of the first schema, whose requests are not known in this form.
-  request_hash bytea
+  request_hash bytea,
+  constraint operation_amounts_are_positive check (0 < all (amounts)),
+  constraint operation_arrays_match check (
+    cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
+  )
 );
 
 -- Operations of the first schema, each as a batch of its own, in the order in which they were written.
@@ -201,237 +205,206 @@ create table budget_periods (
 
 -- The database moves what an operation names ------------------------------------------------------------------------
 
--- Whether a row of the journal says what its kind may say.
+-- Whether rows of the journal of this form say what their kind may say.
 create function is_well_formed(
-  kind text, act text, subject uuid, refers_to uuid, user_id uuid, cap bigint, absorbed bigint, effective_at timestamptz,
-  moves text, lot_ids uuid[], amounts bigint[]
+  kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text
 ) returns boolean
   language sql immutable parallel safe
-  return coalesce(
-    case kind
-      when 'reserve' then moves ~ '^(ar)*$'
-      when 'settle' then act = 'close' and moves ~ '^(ar)*(rc)*(r[aew])*$'
-      when 'topUp' then moves ~ '^(ar)*$'
-      when 'release' then act = 'close' and moves ~ '^(r[aew])*$'
-      when 'grant' then moves = 'ga' and act = 'grant' and lot_ids[1] = subject
-      when 'refund' then moves ~ '^(c[aew])+$'
-      when 'correct' then moves ~ '^(c[aew])*$'
-      when 'repay' then moves in ('accw', 'cawc', 'cewc') and amounts[1] = amounts[2] and lot_ids[2] = refers_to
-      when 'expire' then moves = '' or (moves = 'ae' and lot_ids[1] = subject)
-      when 'withdraw' then moves = '' or (moves = 'aw' and lot_ids[1] = subject)
-      else kind in ('raiseCap', 'changeLife', 'openBudget', 'closeBudget') and moves = ''
-    end
-    and 0 < all (amounts)
-    and cardinality(lot_ids) = cardinality(amounts)
-    and length(moves) = 2 * cardinality(lot_ids)
-    and (absorbed is null or (kind = 'settle' and absorbed > 0) or (kind = 'correct' and absorbed < 0))
-    and (cap is not null) = (kind in ('reserve', 'raiseCap'))
-    and (cap is null or cap >= 0)
-    and (effective_at is not null) = (kind in ('grant', 'changeLife'))
-    and (refers_to is not null) = (kind in ('refund', 'correct', 'repay'))
-    -- Who spends is said where credits are drawn or given back to their lots, and where a job is first heard of.
-    and (user_id is not null) = (kind in ('reserve', 'release', 'refund', 'correct') or left(moves, 2) = 'ar'),
-    false
-  );
+  return case kind
+    when 'reserve' then moves ~ '^(ar)*$' and has_cap and spends
+    when 'settle' then moves ~ '^(ar)*(rc)*(r[aew])*$' and closes and (absorbs is null or absorbs > 0)
+    when 'topUp' then moves ~ '^(ar)*$'
+    when 'release' then moves ~ '^(r[aew])*$' and closes and spends
+    when 'raiseCap' then moves = '' and has_cap
+    when 'grant' then moves = 'ga' and has_life
+    when 'changeLife' then moves = '' and has_life
+    when 'expire' then moves in ('', 'ae')
+    when 'withdraw' then moves in ('', 'aw')
+    when 'refund' then moves ~ '^(c[aew])+$' and refers and spends
+    when 'correct' then moves ~ '^(c[aew])*$' and refers and spends and (absorbs is null or absorbs < 0)
+    when 'repay' then moves in ('accw', 'cawc', 'cewc') and refers
+    when 'openBudget' then moves = ''
+    when 'closeBudget' then moves = '' and closes
+    else false
+  end
+  and has_cap = (kind in ('reserve', 'raiseCap'))
+  and has_life = (kind in ('grant', 'changeLife'))
+  and refers = (kind in ('refund', 'correct', 'repay'))
+  and spends = (kind in ('reserve', 'release', 'refund', 'correct') or left(moves, 2) = 'ar')
+  and (absorbs is null or kind in ('settle', 'correct'));
+
+-- What a move takes from the buckets of a lot and adds to them.
+create table moves (
+  move text primary key,
+  available int not null,
+  reserved int not null,
+  consumed int not null,
+  expired int not null,
+  withdrawn int not null
+);
+insert into moves (move, available, reserved, consumed, expired, withdrawn)
+values
+  ('ar', -1, 1, 0, 0, 0),
+  ('rc', 0, -1, 1, 0, 0),
+  ('ra', 1, -1, 0, 0, 0),
+  ('re', 0, -1, 0, 1, 0),
+  ('rw', 0, -1, 0, 0, 1),
+  ('ac', -1, 0, 1, 0, 0),
+  ('ae', -1, 0, 0, 1, 0),
+  ('aw', -1, 0, 0, 0, 1),
+  ('ca', 1, 0, -1, 0, 0),
+  ('ce', 0, 0, -1, 1, 0),
+  ('cw', 0, 0, -1, 0, 1),
+  ('wc', 0, 0, 1, 0, -1);
 
 -- Whoever appends operations moves their credits by that and in no other way: the application's role cannot write a lot.
 -- Two letters of `moves` go with one lot and one amount. Refused here, because no CHECK sees several rows: a row that its
--- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7), a reservation after
--- a job was closed, a closing that leaves something reserved or captures more than the not-to-exceed amount (R11), a
--- refund of more of a lot than was captured (R15), a repayment between pools (R9).
+-- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7), a closing that
+-- leaves something reserved, a refund of more than was captured (R15).
 --
--- Tables are named with their schema, since the function has its owner's rights whatever the caller's search path is; a
--- `set` of it would cost more than the rest.
+-- These queries are run for every batch: forms are judged once each, not row by row, and `moves` is a table because large
+-- expressions are slow to start. Tables are named with their schema, since the function has its owner's rights whatever
+-- the caller's search path is.
 create function apply_operations() returns trigger
   language plpgsql security definer as $$
 declare
+  kinds text[];
+  malformed text;
   missing bigint;
-  wrong text;
-  seen record;
+  stray uuid;
+  left_reserved uuid;
+  other uuid;
 begin
-  select
-    bool_or(kind = 'grant') as grants,
-    bool_or(kind = 'settle' or kind = 'release') as closes,
-    bool_or(kind = 'refund' or kind = 'correct') as refunds,
-    bool_or(kind = 'repay') as repays,
-    bool_or(kind = 'reserve' or left(moves, 2) = 'ar') as draws,
-    bool_or(kind = 'expire' or kind = 'withdraw') as ends,
-    bool_or(kind = 'changeLife') as changes,
-    bool_or(kind = 'openBudget' or kind = 'closeBudget') as budgets,
-    min(case
-      when not public.is_well_formed(kind, act, subject, refers_to, user_id, cap, absorbed, effective_at, moves, lot_ids, amounts)
-      then format('%s/%s is no %s', subject, act, kind)
-    end) as malformed
-  into seen
-  from appended;
-  if seen.malformed is not null then
-    raise exception '%', seen.malformed using errcode = 'HF004';
+  select array_agg(distinct kind), (array_agg(subject) filter (where not well_formed))[1]
+  into kinds, malformed
+  from (
+    select kind, min(subject) as subject,
+      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves) as well_formed
+    from (
+      select kind, subject::text, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
+        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs
+      from appended
+    ) as o
+    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves
+  ) as forms;
+  if malformed is not null then
+    raise exception 'an operation about % is not what its kind can say', malformed using errcode = 'HF004';
   end if;
 
   with moved as materialized (
-    select lot_id, substr(moves, 2 * position - 1, 2) as move, user_id, contract_id,
-      sum(amount) as amount, min(booked_at) as first_at, max(booked_at) as last_at
+    select lot_id, move, user_id, contract_id, sum(amount)::bigint as amount, min(booked_at) as first_at,
+      max(booked_at) as last_at
     from (
-      select user_id, contract_id, booked_at, moves, unnest(lot_ids) as lot_id, unnest(amounts) as amount,
-        generate_series(1, cardinality(lot_ids)) as position
+      select user_id, contract_id, booked_at, unnest(lot_ids) as lot_id, unnest(amounts) as amount,
+        substr(moves, generate_series(1, length(moves), 2), 2) as move
       from appended
-      where kind <> 'grant'
     ) as t
-    group by 1, 2, 3, 4
+    where move <> 'ga'
+    group by lot_id, move, user_id, contract_id
   ), changes as (
-    select lot_id,
-      coalesce(sum(amount) filter (where move in ('ra', 'ca')), 0)
-        - coalesce(sum(amount) filter (where move in ('ar', 'ac', 'ae', 'aw')), 0) as available,
-      coalesce(sum(amount) filter (where move = 'ar'), 0)
-        - coalesce(sum(amount) filter (where move in ('ra', 'rc', 're', 'rw')), 0) as reserved,
-      coalesce(sum(amount) filter (where move in ('rc', 'ac', 'wc')), 0)
-        - coalesce(sum(amount) filter (where move in ('ca', 'ce', 'cw')), 0) as consumed,
-      coalesce(sum(amount) filter (where move in ('re', 'ae', 'ce')), 0) as expired,
-      coalesce(sum(amount) filter (where move in ('rw', 'aw', 'cw')), 0)
-        - coalesce(sum(amount) filter (where move = 'wc'), 0) as withdrawn
-    from moved
-    group by lot_id
+    select m.lot_id, sum(m.amount * b.available)::bigint as available, sum(m.amount * b.reserved)::bigint as reserved,
+      sum(m.amount * b.consumed)::bigint as consumed, sum(m.amount * b.expired)::bigint as expired,
+      sum(m.amount * b.withdrawn)::bigint as withdrawn
+    from moved m
+    join public.moves b on b.move = m.move
+    group by m.lot_id
   ), applied as (
     update public.lots
-    set available = lots.available + changes.available,
-      reserved = lots.reserved + changes.reserved,
-      consumed = lots.consumed + changes.consumed,
-      expired = lots.expired + changes.expired,
-      withdrawn = lots.withdrawn + changes.withdrawn
-    from changes
-    where lots.id = changes.lot_id
+    set available = lots.available + c.available,
+      reserved = lots.reserved + c.reserved,
+      consumed = lots.consumed + c.consumed,
+      expired = lots.expired + c.expired,
+      withdrawn = lots.withdrawn + c.withdrawn
+    from changes c
+    where lots.id = c.lot_id
     returning lots.id
   )
   select
     (select count(*) from changes) - (select count(*) from applied),
     (
-      select format('lot %s cannot make the transfer %s of user %s on contract %s at %s', l.id, m.move, m.user_id,
-        m.contract_id, m.first_at)
+      select l.id
       from moved m
       join public.lots l on l.id = m.lot_id
-      where (m.user_id is not null and l.pool_id is distinct from m.user_id and l.pool_id is distinct from m.contract_id)
-        or (m.move = 'ar' and (m.user_id is null
-          -- Lots whose life changes in this very batch are left to the verifier: it knows what came first.
-          or (not seen.changes and not seen.ends and (m.first_at < l.effective_at or m.last_at >= l.expires_at
-            or m.last_at >= l.withdrawn_at or l.ended_as is not null))))
+      where l.pool_id <> m.user_id and l.pool_id is distinct from m.contract_id
+        or m.move = 'ar' and (m.first_at < l.effective_at or m.last_at >= l.expires_at or m.last_at >= l.withdrawn_at
+          or l.ended_as is not null)
+        -- Lots whose life changes in this very batch are left to the verifier: it knows what came first.
+        and not kinds && '{changeLife,expire,withdraw}'
       limit 1
     )
-  into missing, wrong;
+  into missing, stray;
   if missing <> 0 then
     raise exception '% lots of the operations do not exist', missing using errcode = 'HF004';
   end if;
-  if wrong is not null then
-    raise exception '%', wrong using errcode = 'HF004';
+  if stray is not null then
+    raise exception 'lot % is not its spender''s, or was drawn on outside its life', stray using errcode = 'HF004';
   end if;
 
-  if seen.draws then
-    select format('job %s is closed, or is not reserved for whom this draws', o.subject) into wrong
-    from appended o
-    where o.kind in ('reserve', 'topUp', 'settle')
-      and (
-        (
-          o.kind <> 'settle'
-          and exists (
-            select from public.operations c
-            where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
-          )
-        )
-        or (
-          o.kind <> 'reserve'
-          and o.user_id is not null
-          and not exists (
-            select from public.operations r
-            where r.subject = o.subject and r.kind = 'reserve'
-              and (r.user_id, r.contract_id) is not distinct from (o.user_id, o.contract_id)
-          )
-        )
-      )
-    limit 1;
-    if wrong is not null then
-      raise exception '%', wrong using errcode = 'HF004';
-    end if;
-  end if;
-
-  if seen.closes then
-    select format('the closing of job %s leaves %s of lot %s reserved and captures %s of at most %s', h.subject, h.held,
-      h.lot_id, h.captured, h.cap) into wrong
+  if kinds && '{settle,release}' then
+    select h.subject into left_reserved
     from (
-      select t.subject, t.lot_id, t.cap,
-        sum(case when substr(t.moves, 2 * t.position - 1, 2) = 'ar' then t.amount else -t.amount end) as held,
-        sum(sum(case when substr(t.moves, 2 * t.position - 1, 2) = 'rc' then t.amount end)) over (partition by t.subject)
-          as captured
+      select t.subject, t.lot_id, case t.move when 'ar' then t.amount else -t.amount end as held
       from (
-        select j.subject, j.moves, j.cap, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
-          generate_series(1, cardinality(j.lot_ids)) as position
+        select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
+          substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
         from appended o
         cross join lateral (
           -- With an offset, so that the plan walks the index from each closing, whatever the statistics say.
-          select x.subject, x.moves, x.lot_ids, x.amounts, max(x.cap) over () as cap
-          from public.operations x
-          where x.subject = o.subject
-          offset 0
+          select x.subject, x.moves, x.lot_ids, x.amounts from public.operations x where x.subject = o.subject offset 0
         ) as j
-        where o.kind = 'settle' or o.kind = 'release'
+        where o.act = 'close'
       ) as t
-      group by 1, 2, 3
     ) as h
-    where h.held <> 0 or h.captured > coalesce(h.cap, 0)
+    group by h.subject, h.lot_id
+    having sum(h.held) <> 0
     limit 1;
-    if wrong is not null then
-      raise exception '%', wrong using errcode = 'HF004';
+    if left_reserved is not null then
+      raise exception 'the closing of job % leaves something reserved', left_reserved using errcode = 'HF004';
     end if;
   end if;
 
-  if seen.grants then
-    select format('lot %s was not granted as its operation says', o.subject) into wrong
+  if 'grant' = any (kinds) then
+    select o.subject into other
     from appended o
     left join public.lots l on l.id = o.subject
     where o.kind = 'grant'
-      and (l.granted, l.effective_at, l.expires_at, l.withdrawn_at)
-        is distinct from (o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at)
+      and (l.id, l.granted, l.effective_at, l.expires_at, l.withdrawn_at, 'grant')
+        is distinct from (o.lot_ids[1], o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at, o.act)
     limit 1;
-    if wrong is not null then
-      raise exception '%', wrong using errcode = 'HF004';
+    if other is not null then
+      raise exception 'lot % was not granted as its operation says', other using errcode = 'HF004';
     end if;
   end if;
 
-  if seen.refunds then
-    select format('more of lot %s is given back than job %s captured', g.lot_id, g.job_id) into wrong
-    from (
-      select t.job_id, t.lot_id,
-        sum(case when left(t.move, 1) = 'c' then t.amount when t.move = 'rc' then -t.amount else 0 end) as excess
-      from (
-        select o.job_id, unnest(x.lot_ids) as lot_id, unnest(x.amounts) as amount,
-          substr(x.moves, 2 * generate_series(1, cardinality(x.lot_ids)) - 1, 2) as move
-        from (select distinct refers_to as job_id from appended where kind = 'refund' or kind = 'correct') as o
-        cross join lateral (
-          select s.moves, s.lot_ids, s.amounts from public.operations s where s.subject = o.job_id and s.act = 'close'
-          union all
-          select r.moves, r.lot_ids, r.amounts from public.operations r where r.refers_to = o.job_id
-        ) as x
-      ) as t
-      group by 1, 2
-    ) as g
-    where g.excess > 0
-    limit 1;
-    if wrong is not null then
-      raise exception '%', wrong using errcode = 'HF004';
+  if 'repay' = any (kinds) then
+    select o.subject into other from appended o where o.kind = 'repay' and o.amounts[1] <> o.amounts[2] limit 1;
+    if other is not null then
+      raise exception 'a repayment of % takes other than it gives', other using errcode = 'HF004';
     end if;
   end if;
 
-  if seen.repays then
-    select format('lot %s does not repay lot %s', paying.id, advance.id) into wrong
+  if kinds && '{refund,correct}' then
+    select o.refers_to into other
     from appended o
-    join public.lots paying on paying.id = o.lot_ids[1]
-    join public.lots advance on advance.id = o.lot_ids[2]
-    where o.kind = 'repay' and (paying.kind <> 'shared' or not advance.advance or paying.pool_id <> advance.pool_id)
+    cross join lateral (
+      select
+        (select coalesce(sum(t.amount), 0)
+          from public.operations s
+          cross join lateral unnest(s.amounts) with ordinality as t (amount, position)
+          where s.subject = o.refers_to and s.act = 'close' and substr(s.moves, 2 * t.position::int - 1, 2) = 'rc') as captured,
+        (select coalesce(sum(t.amount), 0)
+          from public.operations r
+          cross join lateral unnest(r.amounts) as t (amount)
+          where r.refers_to = o.refers_to) as given_back
+    ) as s
+    where o.kind in ('refund', 'correct') and s.given_back > s.captured
     limit 1;
-    if wrong is not null then
-      raise exception '%', wrong using errcode = 'HF004';
+    if other is not null then
+      raise exception 'more than was captured is given back of job %', other using errcode = 'HF004';
     end if;
   end if;
 
-  if seen.changes then
+  if 'changeLife' = any (kinds) then
     update public.lots
     set effective_at = o.effective_at, expires_at = o.expires_at, withdrawn_at = o.withdrawn_at
     from (
@@ -442,13 +415,13 @@ begin
     ) as o
     where lots.id = o.subject and lots.ended_as is null;
   end if;
-  if seen.ends then
+  if kinds && '{expire,withdraw}' then
     update public.lots
     set ended_as = case o.kind when 'expire' then 'expired' else 'withdrawn' end
     from appended o
     where o.kind in ('expire', 'withdraw') and lots.id = o.subject;
   end if;
-  if seen.budgets then
+  if 'closeBudget' = any (kinds) then
     update public.budgets
     set closed_at = o.booked_at
     from appended o
@@ -594,7 +567,8 @@ begin
       where c.id = any (contract_ids)
     ) as t;
     if exists (select from budgets where contract_id = any (contract_ids) and closed_at is null) then
-      -- A job counts in the period in which it was reserved, which may be long over when it is settled.
+      -- A job counts in the period in which it was reserved, which may be long over when it is settled, or not have begun
+      -- yet by the clock of who settles it.
       select coalesce(json_agg(b), '[]') into budgets_open
       from (
         select b.id, b.contract_id as "contractId", b.user_id as "userId", b.project, b.period, b.amount::text,
@@ -605,7 +579,9 @@ begin
           and p.ends_at > least(first_at, (
             select min(o.booked_at) from operations o where o.subject = any (job_ids) and o.act = 'reserve'
           ))
-          and p.starts_at <= last_at
+          and p.starts_at <= greatest(last_at, (
+            select max(o.booked_at) from operations o where o.subject = any (job_ids) and o.act = 'reserve'
+          ))
         where b.contract_id = any (contract_ids) and b.closed_at is null
           and (b.project is not null or b.user_id = any (user_ids) or b.id = any (subjects))
       ) as b;
@@ -838,9 +814,36 @@ begin
     ) as held on held.job_id = r.job_id and held.lot_id = any (r.lot_ids)
     where held.amount is distinct from r.amounts[array_position(r.lot_ids, held.lot_id)]
       and (held.job_id is not null or cardinality(r.lot_ids) > 0)
+  ) or exists (
+    select from reservations r
+    full join (
+      select subject as job_id, max(case kind when 'settle' then 'settled' when 'release' then 'released' end) as closed_as
+      from operations
+      where kind <> 'grant'
+      group by subject
+    ) as job on job.job_id = r.job_id
+    where job.job_id is null or r.state is distinct from coalesce(job.closed_as, 'open')
   ) or (select count(*) from operations) <> (select count(*) from operations_before)
   then
     raise exception 'the operations do not give the reservations that are written';
+  end if;
+  if exists (
+    select from lots l
+    full join (
+      select lot_id,
+        sum(case 'granted' when from_bucket then amount else 0 end) as granted,
+        sum(case 'available' when to_bucket then amount when from_bucket then -amount else 0 end) as available,
+        sum(case 'reserved' when to_bucket then amount when from_bucket then -amount else 0 end) as reserved,
+        sum(case 'consumed' when to_bucket then amount when from_bucket then -amount else 0 end) as consumed,
+        sum(case 'expired' when to_bucket then amount when from_bucket then -amount else 0 end) as expired,
+        sum(case 'withdrawn' when to_bucket then amount when from_bucket then -amount else 0 end) as withdrawn
+      from transfers
+      group by lot_id
+    ) as t on t.lot_id = l.id
+    where (l.granted, l.available, l.reserved, l.consumed, l.expired, l.withdrawn)
+      is distinct from (t.granted, t.available, t.reserved, t.consumed, t.expired, t.withdrawn)
+  ) then
+    raise exception 'the operations do not give the balances that are written';
   end if;
 end
 $$;
@@ -850,6 +853,8 @@ drop function refuse_reopening();
 
 -- Facts are appended and never changed ------------------------------------------------------------------------------
 
+create trigger moves_are_append_only before update or delete or truncate on moves
+  for each statement execute function refuse_change();
 create trigger operations_are_append_only before update or delete or truncate on operations
   for each statement execute function refuse_change();
 create trigger batches_are_append_only before update or delete or truncate on batches

@@ -1,0 +1,1108 @@
+-- The schema after all migrations, as Postgres's catalogs tell it: for reading and for comparing, not for running.
+-- Written by "npm run schema".
+
+-- Sequences -----------------------------------------------------------------------------------------------------------
+
+create sequence batch_ids as bigint start 1 increment 1;
+
+-- Tables --------------------------------------------------------------------------------------------------------------
+
+create table api_keys (
+  id uuid not null,
+  user_id uuid not null,
+  key_hash bytea not null,
+  label text not null,
+  roles text[] not null,
+  expires_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint api_key_roles_are_known CHECK (((cardinality(roles) > 0) AND (roles <@ ARRAY['submitter'::text, 'contract-admin'::text, 'operator'::text, 'finance'::text, 'finance-approver'::text, 'provider'::text]))),
+  constraint api_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_key_hash_key UNIQUE (key_hash)
+);
+
+create table attempts (
+  job_id uuid not null,
+  number integer not null,
+  runner text not null,
+  worker text not null,
+  started_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  outcome text,
+  message text,
+  constraint attempt_ended_has_an_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+  constraint attempt_outcome_is_known CHECK ((outcome = ANY (ARRAY['completed'::text, 'stopped'::text, 'input-failed'::text, 'engine-failed'::text, 'time-limit'::text, 'lost'::text]))),
+  constraint attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
+  constraint attempts_pkey PRIMARY KEY (job_id, number)
+);
+
+create table batches (
+  id bigint not null,
+  recorded_at timestamp with time zone not null,
+  digest bytea not null,
+  constraint batch_digest_is_sha256 CHECK ((length(digest) = 32)),
+  constraint batches_pkey PRIMARY KEY (id)
+);
+
+create table budget_periods (
+  budget_id uuid not null,
+  starts_at timestamp with time zone not null,
+  ends_at timestamp with time zone not null,
+  reserved bigint not null,
+  charged bigint not null,
+  constraint budget_charged_not_negative CHECK ((charged >= 0)),
+  constraint budget_period_is_half_open CHECK ((starts_at < ends_at)),
+  constraint budget_reserved_not_negative CHECK ((reserved >= 0)),
+  constraint budget_periods_budget_id_fkey FOREIGN KEY (budget_id) REFERENCES budgets(id),
+  constraint budget_periods_pkey PRIMARY KEY (budget_id, starts_at)
+) with (fillfactor=50);
+
+create table budgets (
+  id uuid not null,
+  contract_id uuid not null,
+  user_id uuid,
+  project text,
+  period text not null,
+  amount bigint not null,
+  warn_percent integer,
+  refuse_percent integer,
+  closed_at timestamp with time zone,
+  constraint budget_amount_is_in_range CHECK (((amount >= 0) AND (amount <= '9000000000000000000'::bigint))),
+  constraint budget_is_for_a_user_or_a_project CHECK ((num_nonnulls(user_id, project) = 1)),
+  constraint budget_period_is_known CHECK ((period = ANY (ARRAY['day'::text, 'month'::text, 'quarter'::text, 'year'::text, 'total'::text]))),
+  constraint budget_project_is_short CHECK (((length(project) >= 1) AND (length(project) <= 100))),
+  constraint budget_refusal_is_in_range CHECK (((refuse_percent >= 1) AND (refuse_percent <= 1000))),
+  constraint budget_warning_is_in_range CHECK (((warn_percent >= 1) AND (warn_percent <= 1000))),
+  constraint budgets_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint budgets_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint budgets_pkey PRIMARY KEY (id)
+);
+
+create table charges (
+  id uuid not null,
+  job_id uuid not null,
+  user_id uuid not null,
+  contract_id uuid,
+  service text not null,
+  rate_card_version integer not null,
+  job_end text not null,
+  rated bigint not null,
+  charged bigint not null,
+  absorbed bigint not null,
+  max_credits bigint not null,
+  dossier jsonb not null,
+  booked_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint charge_never_above_its_cap CHECK (((0 <= charged) AND (charged <= max_credits) AND (absorbed >= 0))),
+  constraint charges_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
+  constraint charges_rate_card_version_fkey FOREIGN KEY (rate_card_version) REFERENCES rate_cards(version),
+  constraint charges_pkey PRIMARY KEY (id),
+  constraint charges_job_id_key UNIQUE (job_id)
+);
+
+create table contract_users (
+  contract_id uuid not null,
+  user_id uuid not null,
+  role text not null,
+  authorised_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint authorisation_is_half_open CHECK (((removed_at IS NULL) OR (authorised_at < removed_at))),
+  constraint contract_role_is_known CHECK ((role = ANY (ARRAY['submitter'::text, 'contract-admin'::text]))),
+  constraint contract_users_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint contract_users_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint contract_users_pkey PRIMARY KEY (contract_id, user_id, authorised_at)
+);
+
+create table contracts (
+  id uuid not null,
+  customer_id uuid not null,
+  name text not null,
+  starts_at timestamp with time zone not null,
+  ends_at timestamp with time zone not null,
+  time_zone text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint contract_life_is_half_open CHECK ((starts_at < ends_at)),
+  constraint contracts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
+  constraint contracts_pkey PRIMARY KEY (id)
+);
+
+create table customers (
+  id uuid not null,
+  name text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint customers_pkey PRIMARY KEY (id)
+);
+
+create table idempotency_keys (
+  user_id uuid not null,
+  key text not null,
+  request_hash bytea not null,
+  resource_id uuid not null,
+  claimed_at timestamp with time zone not null,
+  status integer,
+  response jsonb,
+  constraint idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint idempotency_keys_pkey PRIMARY KEY (user_id, key)
+);
+
+create table imports (
+  lot_id uuid not null,
+  received_at timestamp with time zone not null,
+  constraint imports_pkey PRIMARY KEY (lot_id)
+);
+
+create table input_uploads (
+  digest text not null,
+  user_id uuid not null,
+  name text not null,
+  media_type text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint input_uploads_digest_fkey FOREIGN KEY (digest) REFERENCES inputs(digest),
+  constraint input_uploads_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint input_uploads_pkey PRIMARY KEY (digest, user_id)
+);
+
+create table inputs (
+  digest text not null,
+  size bigint not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint input_digest_is_sha256 CHECK ((digest ~ '^sha256:[0-9a-f]{64}$'::text)),
+  constraint inputs_pkey PRIMARY KEY (digest)
+);
+
+create table job_events (
+  job_id uuid not null,
+  seq bigint not null generated always as identity,
+  kind text not null,
+  message text not null,
+  data jsonb not null default '{}'::jsonb,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint job_events_pkey PRIMARY KEY (job_id, seq)
+);
+
+create table jobs (
+  id uuid not null,
+  user_id uuid not null,
+  contract_id uuid,
+  service text not null,
+  input_digest text not null,
+  input_name text not null,
+  parameters jsonb not null,
+  dimensions jsonb not null,
+  quote_id uuid,
+  rate_card_version integer not null,
+  expected bigint not null,
+  max_credits bigint not null,
+  time_limit_seconds integer not null,
+  comment text not null default ''::text,
+  state text not null,
+  reason text,
+  message text,
+  progress integer not null default 0,
+  revision bigint not null default 1,
+  submitted_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  project text,
+  constraint job_ended_has_ended_at CHECK (((state = ANY (ARRAY['settled'::text, 'rejected'::text, 'released'::text])) = (ended_at IS NOT NULL))),
+  constraint job_expected_within_its_cap CHECK (((0 <= expected) AND (expected <= max_credits))),
+  constraint job_progress_in_millionths CHECK (((progress >= 0) AND (progress <= 1000000))),
+  constraint job_project_is_short CHECK (((length(project) >= 1) AND (length(project) <= 100))),
+  constraint job_state_is_known CHECK ((state = ANY (ARRAY['reserving'::text, 'reserved'::text, 'running'::text, 'parked'::text, 'settling'::text, 'settled'::text, 'rejected'::text, 'released'::text]))),
+  constraint jobs_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint jobs_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
+  constraint jobs_quote_id_fkey FOREIGN KEY (quote_id) REFERENCES quotes(id),
+  constraint jobs_rate_card_version_fkey FOREIGN KEY (rate_card_version) REFERENCES rate_cards(version),
+  constraint jobs_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint jobs_pkey PRIMARY KEY (id)
+) with (fillfactor=50);
+
+create table links (
+  pool_id uuid not null,
+  seq bigint not null,
+  batch_id bigint not null,
+  head bytea not null,
+  booked_max timestamp with time zone not null,
+  recorded_at timestamp with time zone not null,
+  constraint link_head_is_sha256 CHECK ((length(head) = 32)),
+  constraint link_seq_counts_from_one CHECK ((seq > 0)),
+  constraint links_pkey PRIMARY KEY (pool_id, seq)
+);
+
+create table lots (
+  id uuid not null,
+  pool_id uuid not null,
+  pool_owner text not null,
+  kind text not null,
+  source text not null,
+  reference text,
+  granted bigint not null,
+  available bigint not null,
+  reserved bigint not null,
+  consumed bigint not null,
+  expired bigint not null,
+  withdrawn bigint not null,
+  purchased_at timestamp with time zone,
+  effective_at timestamp with time zone not null,
+  expires_at timestamp with time zone,
+  withdrawn_at timestamp with time zone,
+  ended_as text,
+  advance boolean not null default false,
+  constraint lot_advance_is_courtesy CHECK (((NOT advance) OR (kind = 'courtesy'::text))),
+  constraint lot_available_not_negative CHECK ((available >= 0)),
+  constraint lot_conserves_its_credits CHECK ((granted = ((((available + reserved) + consumed) + expired) + withdrawn))),
+  constraint lot_consumed_not_negative CHECK ((consumed >= 0)),
+  constraint lot_end_is_known CHECK ((ended_as = ANY (ARRAY['expired'::text, 'withdrawn'::text]))),
+  constraint lot_ended_has_nothing_available CHECK (((ended_as IS NULL) OR (available = 0))),
+  constraint lot_expired_not_negative CHECK ((expired >= 0)),
+  constraint lot_expiry_fits_its_kind CHECK (((kind = 'individual'::text) = (expires_at IS NULL))),
+  constraint lot_granted_is_in_range CHECK (((granted > 0) AND (granted <= '9000000000000000000'::bigint))),
+  constraint lot_kind_fits_its_owner CHECK (((kind = 'individual'::text) = (pool_owner = 'user'::text))),
+  constraint lot_kind_is_known CHECK ((kind = ANY (ARRAY['individual'::text, 'shared'::text, 'courtesy'::text]))),
+  constraint lot_life_is_half_open CHECK (((expires_at IS NULL) OR (effective_at < expires_at))),
+  constraint lot_reserved_not_negative CHECK ((reserved >= 0)),
+  constraint lot_source_is_known CHECK ((source = ANY (ARRAY['purchase'::text, 'allocation'::text, 'courtesy'::text, 'import'::text]))),
+  constraint lot_withdrawn_not_negative CHECK ((withdrawn >= 0)),
+  constraint lots_pool_id_pool_owner_fkey FOREIGN KEY (pool_id, pool_owner) REFERENCES pools(id, owner),
+  constraint lots_pkey PRIMARY KEY (id)
+) with (fillfactor=50);
+
+create table migrations (
+  name text not null,
+  sha256 text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint migrations_pkey PRIMARY KEY (name)
+);
+
+create table moves (
+  move text not null,
+  available integer not null,
+  reserved integer not null,
+  consumed integer not null,
+  expired integer not null,
+  withdrawn integer not null,
+  constraint moves_pkey PRIMARY KEY (move)
+);
+
+create table operations (
+  batch_id bigint not null,
+  booked_at timestamp with time zone not null,
+  absorbed bigint,
+  cap bigint,
+  effective_at timestamp with time zone,
+  expires_at timestamp with time zone,
+  withdrawn_at timestamp with time zone,
+  "position" integer not null,
+  subject uuid not null,
+  refers_to uuid,
+  user_id uuid,
+  contract_id uuid,
+  kind text not null,
+  act text not null,
+  actor text not null,
+  reason text not null,
+  moves text not null,
+  lot_ids uuid[] not null,
+  amounts bigint[] not null,
+  project text,
+  request_hash bytea,
+  constraint operation_amounts_are_positive CHECK ((0 < ALL (amounts))),
+  constraint operation_arrays_match CHECK (((cardinality(lot_ids) = cardinality(amounts)) AND (length(moves) = (2 * cardinality(lot_ids))))),
+  constraint operation_cap_not_negative CHECK ((cap >= 0))
+);
+
+create table pools (
+  id uuid not null,
+  owner text not null,
+  seq bigint not null default 0,
+  head bytea not null default '\x0000000000000000000000000000000000000000000000000000000000000000'::bytea,
+  booked_max timestamp with time zone,
+  recorded_at timestamp with time zone,
+  constraint pool_owner_is_known CHECK ((owner = ANY (ARRAY['contract'::text, 'user'::text]))),
+  constraint pools_pkey PRIMARY KEY (id),
+  constraint pools_id_owner_key UNIQUE (id, owner)
+) with (fillfactor=50);
+
+create table quotes (
+  id uuid not null,
+  user_id uuid not null,
+  contract_id uuid,
+  service text not null,
+  input_digest text not null,
+  parameters jsonb not null,
+  dimensions jsonb not null,
+  estimate jsonb not null,
+  rate_card_version integer not null,
+  low bigint not null,
+  expected bigint not null,
+  high bigint not null,
+  max_credits bigint not null,
+  quoted_at timestamp with time zone not null,
+  valid_until timestamp with time zone not null,
+  constraint quote_scenarios_are_ordered CHECK (((0 <= low) AND (low <= expected) AND (expected <= high) AND (high <= max_credits))),
+  constraint quotes_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint quotes_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
+  constraint quotes_rate_card_version_fkey FOREIGN KEY (rate_card_version) REFERENCES rate_cards(version),
+  constraint quotes_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint quotes_pkey PRIMARY KEY (id)
+);
+
+create table rate_cards (
+  version integer not null,
+  effective_at timestamp with time zone not null,
+  card jsonb not null,
+  published_by text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint rate_cards_pkey PRIMARY KEY (version)
+);
+
+create table refund_rejections (
+  request_id uuid not null,
+  reason text not null,
+  rejected_by uuid not null,
+  rejected_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint refund_rejections_rejected_by_fkey FOREIGN KEY (rejected_by) REFERENCES users(id),
+  constraint refund_rejections_request_id_fkey FOREIGN KEY (request_id) REFERENCES refund_requests(id),
+  constraint refund_rejections_pkey PRIMARY KEY (request_id)
+);
+
+create table refund_requests (
+  id uuid not null,
+  charge_id uuid not null,
+  job_id uuid not null,
+  amount bigint,
+  actual bigint,
+  reason text not null,
+  requested_by uuid not null,
+  requested_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint refund_request_actual_not_negative CHECK ((actual >= 0)),
+  constraint refund_request_amount_is_positive CHECK ((amount > 0)),
+  constraint refund_request_asks_for_one_thing CHECK ((num_nonnulls(amount, actual) = 1)),
+  constraint refund_requests_charge_id_fkey FOREIGN KEY (charge_id) REFERENCES charges(id),
+  constraint refund_requests_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
+  constraint refund_requests_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES users(id),
+  constraint refund_requests_pkey PRIMARY KEY (id)
+);
+
+create table results (
+  job_id uuid not null,
+  attempt integer not null,
+  name text not null,
+  digest text not null,
+  size bigint not null,
+  media_type text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint results_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
+  constraint results_pkey PRIMARY KEY (job_id, attempt, name)
+);
+
+create table usage_records (
+  job_id uuid not null,
+  attempt integer not null,
+  seq integer not null,
+  meter text not null,
+  unit text not null,
+  quantity bigint not null,
+  source text not null,
+  measured_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint usage_quantity_is_positive CHECK ((quantity > 0)),
+  constraint usage_records_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES attempts(job_id, number),
+  constraint usage_records_pkey PRIMARY KEY (job_id, attempt, seq, meter)
+);
+
+create table users (
+  id uuid not null,
+  customer_id uuid,
+  name text not null,
+  email text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint users_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
+  constraint users_pkey PRIMARY KEY (id),
+  constraint users_email_key UNIQUE (email)
+);
+
+-- Indexes -------------------------------------------------------------------------------------------------------------
+
+CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id, COALESCE((user_id)::text, project), period) WHERE (closed_at IS NULL);
+CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
+CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
+CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
+CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
+CREATE INDEX jobs_by_user ON public.jobs USING btree (user_id, id);
+CREATE INDEX jobs_unfinished ON public.jobs USING btree (id) WHERE (ended_at IS NULL);
+CREATE INDEX lots_by_pool ON public.lots USING btree (pool_id, id);
+CREATE INDEX lots_open_by_pool ON public.lots USING btree (pool_id) WHERE ((available > 0) OR (reserved > 0) OR (advance AND (consumed > 0)));
+CREATE INDEX operations_by_reference ON public.operations USING btree (refers_to) WHERE (refers_to IS NOT NULL);
+CREATE UNIQUE INDEX operations_in_order ON public.operations USING btree (batch_id, "position");
+CREATE UNIQUE INDEX operations_key ON public.operations USING btree (subject, act);
+CREATE INDEX refund_requests_by_charge ON public.refund_requests USING btree (charge_id);
+
+-- Views ---------------------------------------------------------------------------------------------------------------
+
+create view canonical_operations as
+ SELECT batch_id,
+    "position",
+    array_to_json(ARRAY["position"::text, kind, subject::text, act, refers_to::text, user_id::text, contract_id::text, project, canonical_instant(booked_at), cap::text, absorbed::text, canonical_instant(effective_at), canonical_instant(expires_at), canonical_instant(withdrawn_at), actor, reason, moves, array_to_string(lot_ids, ' '::text), array_to_string(amounts, ' '::text), encode(request_hash, 'hex'::text)] ||
+        CASE kind
+            WHEN 'grant'::text THEN ( SELECT ARRAY[l.pool_id::text, l.pool_owner, l.kind, l.source, l.reference, l.granted::text, canonical_instant(l.purchased_at), l.advance::text] AS "array"
+               FROM lots l
+              WHERE l.id = o.subject)
+            WHEN 'openBudget'::text THEN ( SELECT ARRAY[b.contract_id::text, b.user_id::text, b.project, b.period, b.amount::text, b.warn_percent::text, b.refuse_percent::text] AS "array"
+               FROM budgets b
+              WHERE b.id = o.subject)
+            ELSE ARRAY[]::text[]
+        END)::text AS line
+   FROM operations o;
+
+create view loaded_lots as
+ SELECT id,
+    pool_id AS "poolId",
+    kind,
+    granted::text AS granted,
+    available::text AS available,
+    reserved::text AS reserved,
+    consumed::text AS consumed,
+    expired::text AS expired,
+    withdrawn::text AS withdrawn,
+    effective_at AS "effectiveAt",
+    expires_at AS "expiresAt",
+    withdrawn_at AS "withdrawnAt",
+    ended_as AS "endedAs",
+    advance,
+    available > 0 OR reserved > 0 OR advance AND consumed > 0 AS is_open
+   FROM lots;
+
+create view open_reservations as
+ SELECT subject AS job_id,
+    user_id,
+    contract_id,
+    booked_at AS reserved_at,
+    lot_ids
+   FROM operations o
+  WHERE kind = 'reserve'::text AND NOT (EXISTS ( SELECT
+           FROM operations c
+          WHERE c.subject = o.subject AND c.act = 'close'::text));
+
+create view transfers as
+ SELECT o.batch_id,
+    o."position" AS operation_position,
+    t."position",
+    o.kind,
+    o.subject,
+    o.act,
+        CASE
+            WHEN o.kind = ANY (ARRAY['refund'::text, 'correct'::text]) THEN o.refers_to
+            WHEN o.kind = ANY (ARRAY['reserve'::text, 'topUp'::text, 'raiseCap'::text, 'settle'::text, 'release'::text]) THEN o.subject
+            ELSE NULL::uuid
+        END AS job_id,
+    t.lot_id,
+    bucket_of(substr(o.moves, 2 * t."position"::integer - 1, 1)) AS from_bucket,
+    bucket_of(substr(o.moves, 2 * t."position"::integer, 1)) AS to_bucket,
+    t.amount,
+    o.booked_at,
+    b.recorded_at,
+    o.actor,
+    o.reason
+   FROM operations o
+     JOIN batches b ON b.id = o.batch_id
+     CROSS JOIN LATERAL UNNEST(o.lot_ids, o.amounts) WITH ORDINALITY t(lot_id, amount, "position");
+
+-- Functions -----------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION public.append_batch(id bigint, recorded_at timestamp with time zone, digest bytea, booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], pool_id uuid[], seq bigint[], head bytea[], booked_max timestamp with time zone[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+begin
+  insert into batches (id, recorded_at, digest)
+  values (append_batch.id, append_batch.recorded_at, append_batch.digest);
+
+  insert into operations
+    (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, refers_to, user_id,
+     contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
+  select append_batch.id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position - 1,
+    n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
+    append_batch.lot_ids[n.first_transfer:n.last_transfer], append_batch.amounts[n.first_transfer:n.last_transfer],
+    n.project, n.request_hash
+  from unnest(append_batch.booked_at, append_batch.absorbed, append_batch.cap, append_batch.effective_at,
+      append_batch.expires_at, append_batch.withdrawn_at, append_batch.subject, append_batch.refers_to,
+      append_batch.user_id, append_batch.contract_id, append_batch.kind, append_batch.act, append_batch.actor,
+      append_batch.reason, append_batch.moves, append_batch.project, append_batch.request_hash,
+      append_batch.first_transfer, append_batch.last_transfer)
+    with ordinality
+    as n (booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, subject, refers_to, user_id, contract_id, kind,
+      act, actor, reason, moves, project, request_hash, first_transfer, last_transfer, position);
+
+  insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
+  select n.pool_id, n.seq, append_batch.id, n.head, n.booked_max, append_batch.recorded_at
+  from unnest(append_batch.pool_id, append_batch.seq, append_batch.head, append_batch.booked_max)
+    as n (pool_id, seq, head, booked_max);
+
+  if cardinality(append_batch.budget_id) > 0 then
+    update budget_periods
+    set reserved = budget_periods.reserved + n.reserved, charged = budget_periods.charged + n.charged
+    from unnest(append_batch.budget_id, append_batch.starts_at, append_batch.reserved, append_batch.charged)
+      as n (budget_id, starts_at, reserved, charged)
+    where budget_periods.budget_id = n.budget_id and budget_periods.starts_at = n.starts_at;
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.apply_operations()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+AS $function$
+declare
+  kinds text[];
+  malformed text;
+  missing bigint;
+  stray uuid;
+  left_reserved uuid;
+  other uuid;
+begin
+  select array_agg(distinct kind), (array_agg(subject) filter (where not well_formed))[1]
+  into kinds, malformed
+  from (
+    select kind, min(subject) as subject,
+      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves) as well_formed
+    from (
+      select kind, subject::text, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
+        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs
+      from appended
+    ) as o
+    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves
+  ) as forms;
+  if malformed is not null then
+    raise exception 'an operation about % is not what its kind can say', malformed using errcode = 'HF004';
+  end if;
+
+  with moved as materialized (
+    select lot_id, move, user_id, contract_id, sum(amount)::bigint as amount, min(booked_at) as first_at,
+      max(booked_at) as last_at
+    from (
+      select user_id, contract_id, booked_at, unnest(lot_ids) as lot_id, unnest(amounts) as amount,
+        substr(moves, generate_series(1, length(moves), 2), 2) as move
+      from appended
+    ) as t
+    where move <> 'ga'
+    group by lot_id, move, user_id, contract_id
+  ), changes as (
+    select m.lot_id, sum(m.amount * b.available)::bigint as available, sum(m.amount * b.reserved)::bigint as reserved,
+      sum(m.amount * b.consumed)::bigint as consumed, sum(m.amount * b.expired)::bigint as expired,
+      sum(m.amount * b.withdrawn)::bigint as withdrawn
+    from moved m
+    join public.moves b on b.move = m.move
+    group by m.lot_id
+  ), applied as (
+    update public.lots
+    set available = lots.available + c.available,
+      reserved = lots.reserved + c.reserved,
+      consumed = lots.consumed + c.consumed,
+      expired = lots.expired + c.expired,
+      withdrawn = lots.withdrawn + c.withdrawn
+    from changes c
+    where lots.id = c.lot_id
+    returning lots.id
+  )
+  select
+    (select count(*) from changes) - (select count(*) from applied),
+    (
+      select l.id
+      from moved m
+      join public.lots l on l.id = m.lot_id
+      where l.pool_id <> m.user_id and l.pool_id is distinct from m.contract_id
+        or m.move = 'ar' and (m.first_at < l.effective_at or m.last_at >= l.expires_at or m.last_at >= l.withdrawn_at
+          or l.ended_as is not null)
+        -- Lots whose life changes in this very batch are left to the verifier: it knows what came first.
+        and not kinds && '{changeLife,expire,withdraw}'
+      limit 1
+    )
+  into missing, stray;
+  if missing <> 0 then
+    raise exception '% lots of the operations do not exist', missing using errcode = 'HF004';
+  end if;
+  if stray is not null then
+    raise exception 'lot % is not its spender''s, or was drawn on outside its life', stray using errcode = 'HF004';
+  end if;
+
+  if kinds && '{settle,release}' then
+    select h.subject into left_reserved
+    from (
+      select t.subject, t.lot_id, case t.move when 'ar' then t.amount else -t.amount end as held
+      from (
+        select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
+          substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
+        from appended o
+        cross join lateral (
+          -- With an offset, so that the plan walks the index from each closing, whatever the statistics say.
+          select x.subject, x.moves, x.lot_ids, x.amounts from public.operations x where x.subject = o.subject offset 0
+        ) as j
+        where o.act = 'close'
+      ) as t
+    ) as h
+    group by h.subject, h.lot_id
+    having sum(h.held) <> 0
+    limit 1;
+    if left_reserved is not null then
+      raise exception 'the closing of job % leaves something reserved', left_reserved using errcode = 'HF004';
+    end if;
+  end if;
+
+  if 'grant' = any (kinds) then
+    select o.subject into other
+    from appended o
+    left join public.lots l on l.id = o.subject
+    where o.kind = 'grant'
+      and (l.id, l.granted, l.effective_at, l.expires_at, l.withdrawn_at, 'grant')
+        is distinct from (o.lot_ids[1], o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at, o.act)
+    limit 1;
+    if other is not null then
+      raise exception 'lot % was not granted as its operation says', other using errcode = 'HF004';
+    end if;
+  end if;
+
+  if 'repay' = any (kinds) then
+    select o.subject into other from appended o where o.kind = 'repay' and o.amounts[1] <> o.amounts[2] limit 1;
+    if other is not null then
+      raise exception 'a repayment of % takes other than it gives', other using errcode = 'HF004';
+    end if;
+  end if;
+
+  if kinds && '{refund,correct}' then
+    select o.refers_to into other
+    from appended o
+    cross join lateral (
+      select
+        (select coalesce(sum(t.amount), 0)
+          from public.operations s
+          cross join lateral unnest(s.amounts) with ordinality as t (amount, position)
+          where s.subject = o.refers_to and s.act = 'close' and substr(s.moves, 2 * t.position::int - 1, 2) = 'rc') as captured,
+        (select coalesce(sum(t.amount), 0)
+          from public.operations r
+          cross join lateral unnest(r.amounts) as t (amount)
+          where r.refers_to = o.refers_to) as given_back
+    ) as s
+    where o.kind in ('refund', 'correct') and s.given_back > s.captured
+    limit 1;
+    if other is not null then
+      raise exception 'more than was captured is given back of job %', other using errcode = 'HF004';
+    end if;
+  end if;
+
+  if 'changeLife' = any (kinds) then
+    update public.lots
+    set effective_at = o.effective_at, expires_at = o.expires_at, withdrawn_at = o.withdrawn_at
+    from (
+      select distinct on (subject) subject, effective_at, expires_at, withdrawn_at
+      from appended
+      where kind = 'changeLife'
+      order by subject, position desc
+    ) as o
+    where lots.id = o.subject and lots.ended_as is null;
+  end if;
+  if kinds && '{expire,withdraw}' then
+    update public.lots
+    set ended_as = case o.kind when 'expire' then 'expired' else 'withdrawn' end
+    from appended o
+    where o.kind in ('expire', 'withdraw') and lots.id = o.subject;
+  end if;
+  if 'closeBudget' = any (kinds) then
+    update public.budgets
+    set closed_at = o.booked_at
+    from appended o
+    where o.kind = 'closeBudget' and budgets.id = o.subject;
+  end if;
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.begin_whole()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if (new.available, new.reserved, new.consumed, new.expired, new.withdrawn, new.ended_as)
+    is distinct from (new.granted, 0::bigint, 0::bigint, 0::bigint, 0::bigint, null::text)
+  then
+    raise exception 'lot % must begin with all of its credits available', new.id using errcode = 'HF004';
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.bucket_of(letter text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE letter WHEN 'g'::text THEN 'granted'::text WHEN 'a'::text THEN 'available'::text WHEN 'r'::text THEN 'reserved'::text WHEN 'c'::text THEN 'consumed'::text WHEN 'e'::text THEN 'expired'::text WHEN 'w'::text THEN 'withdrawn'::text ELSE NULL::text END;
+
+CREATE OR REPLACE FUNCTION public.canonical_instant(at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+RETURN to_char((at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
+
+CREATE OR REPLACE FUNCTION public.continue_chains()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+AS $function$
+declare
+  continued bigint;
+begin
+  with advanced as (
+    update public.pools
+    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at
+    from appended l
+    join public.batches b on b.id = l.batch_id
+    where pools.id = l.pool_id
+      and l.seq = pools.seq + 1
+      and l.head = sha256(pools.head || b.digest)
+      and l.recorded_at = b.recorded_at
+      and l.booked_max >= coalesce(pools.booked_max, l.booked_max)
+      and l.recorded_at >= coalesce(pools.recorded_at, l.recorded_at)
+    returning pools.id
+  )
+  select count(*) into continued from advanced;
+  if continued <> (select count(*) from appended) then
+    raise exception 'a link does not continue the chain of its pool' using errcode = 'HF005';
+  end if;
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.decide_once()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  request refund_requests;
+  decided_by text;
+begin
+  if tg_table_name = 'operations' then
+    select * into request from refund_requests where id = new.subject for update;
+    decided_by := new.actor;
+  else
+    select * into request from refund_requests where id = new.request_id for update;
+    decided_by := new.rejected_by;
+  end if;
+  -- Refunds up to the set amount are made without a request.
+  if request.id is null then
+    return new;
+  end if;
+  if decided_by = request.requested_by::text then
+    raise exception 'refund % takes a second person', request.id using errcode = 'HF006';
+  end if;
+  if exists (select from refund_rejections where request_id = request.id)
+    or exists (select from operations where subject = request.id)
+  then
+    raise exception 'refund % is decided already', request.id using errcode = 'HF007';
+  end if;
+  if tg_table_name = 'operations' then
+    if new.refers_to is distinct from request.job_id then
+      raise exception 'refund % is of another job', request.id using errcode = 'HF006';
+    end if;
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.granted_once()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+AS $function$
+begin
+  if not exists (select from public.operations where subject = new.id and act = 'grant') then
+    raise exception 'lot % was never granted', new.id using errcode = 'HF004';
+  end if;
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))));
+
+CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_heads bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+declare
+  pools_locked json;
+  batch_drawn json;
+  lots_open json;
+  terms_known json;
+  budgets_open json := '[]';
+  journal json;
+  lots_named json := '[]';
+  journal_referring json := '{}';
+  jobs_locked json := '[]';
+begin
+  -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
+  select coalesce(json_agg(p), '[]') into pools_locked
+  from (
+    select id, owner, seq::text, encode(head, 'hex') as head, booked_max as "bookedMax", recorded_at as "recordedAt"
+    from pools
+    where id = any (pool_ids)
+    order by id
+    for no key update
+  ) as p;
+  -- Drawn under the locks, so that batch ids order what happens to a pool.
+  select json_build_object('id', nextval('batch_ids')::text, 'clock', clock_timestamp()) into batch_drawn;
+
+  -- A pool at the head that is known has the lots that are known: they change with links alone.
+  select coalesce(json_agg(l), '[]') into lots_open
+  from (
+    select * from loaded_lots
+    where "poolId" = any (array(
+        select p.id
+        from unnest(pool_ids, known_heads) as known (pool_id, head)
+        join pools p on p.id = known.pool_id and p.head is distinct from known.head
+      ))
+      and is_open
+  ) as l;
+
+  if cardinality(contract_ids) > 0 then
+    select coalesce(json_agg(t), '[]') into terms_known
+    from (
+      select c.id as "contractId", c.starts_at as "startsAt", c.ends_at as "endsAt", c.time_zone as "timeZone",
+        u.user_id as "userId", u.authorised_at as "authorisedAt", u.removed_at as "removedAt"
+      from contracts c
+      left join contract_users u on u.contract_id = c.id and u.user_id = any (user_ids)
+      where c.id = any (contract_ids)
+    ) as t;
+    if exists (select from budgets where contract_id = any (contract_ids) and closed_at is null) then
+      -- A job counts in the period in which it was reserved, which may be long over when it is settled, or not have begun
+      -- yet by the clock of who settles it.
+      select coalesce(json_agg(b), '[]') into budgets_open
+      from (
+        select b.id, b.contract_id as "contractId", b.user_id as "userId", b.project, b.period, b.amount::text,
+          b.warn_percent as "warnPercent", b.refuse_percent as "refusePercent",
+          p.starts_at as "startsAt", p.ends_at as "endsAt", p.reserved::text, p.charged::text
+        from budgets b
+        left join budget_periods p on p.budget_id = b.id
+          and p.ends_at > least(first_at, (
+            select min(o.booked_at) from operations o where o.subject = any (job_ids) and o.act = 'reserve'
+          ))
+          and p.starts_at <= greatest(last_at, (
+            select max(o.booked_at) from operations o where o.subject = any (job_ids) and o.act = 'reserve'
+          ))
+        where b.contract_id = any (contract_ids) and b.closed_at is null
+          and (b.project is not null or b.user_id = any (user_ids) or b.id = any (subjects))
+      ) as b;
+    end if;
+  end if;
+
+  select json_build_object(
+    'subject', array_agg(subject), 'act', array_agg(act), 'kind', array_agg(kind), 'refersTo', array_agg(refers_to),
+    'userId', array_agg(user_id), 'contractId', array_agg(contract_id), 'bookedAt', array_agg(booked_at),
+    'cap', array_agg(cap::text), 'absorbed', array_agg(absorbed::text), 'project', array_agg(project),
+    'moves', array_agg(moves), 'lotIds', array_agg(array_to_string(lot_ids, ' ')),
+    'amounts', array_agg(array_to_string(amounts, ' ')), 'requestHash', array_agg(encode(request_hash, 'hex')))
+  into journal
+  from (select * from operations where subject = any (subjects) order by batch_id, position) as o;
+
+  if cardinality(named_lot_ids) + cardinality(refunded_job_ids) > 0 then
+    select coalesce(json_agg(l), '[]') into lots_named
+    from (
+      select * from loaded_lots
+      where id = any (named_lot_ids)
+        or id = any (array(
+          select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+        ))
+        or id = any (array(
+          select unnest(r.lot_ids)
+          from operations r
+          where r.kind = 'repay' and r.refers_to = any (array(
+            select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+          ))
+        ))
+    ) as l;
+  end if;
+  if cardinality(refunded_job_ids) > 0 then
+    select json_build_object(
+      'subject', array_agg(subject), 'act', array_agg(act), 'kind', array_agg(kind), 'refersTo', array_agg(refers_to),
+      'userId', array_agg(user_id), 'contractId', array_agg(contract_id), 'bookedAt', array_agg(booked_at),
+      'cap', array_agg(cap::text), 'absorbed', array_agg(absorbed::text), 'project', array_agg(project),
+      'moves', array_agg(moves), 'lotIds', array_agg(array_to_string(lot_ids, ' ')),
+      'amounts', array_agg(array_to_string(amounts, ' ')), 'requestHash', array_agg(encode(request_hash, 'hex')))
+    into journal_referring
+    from (
+      select *
+      from operations
+      where refers_to = any (refunded_job_ids)
+        or (kind = 'repay' and refers_to = any (array(
+          select unnest(o.lot_ids) from operations o where o.subject = any (refunded_job_ids)
+        )))
+      order by batch_id, position
+    ) as o;
+  end if;
+
+  if cardinality(moved_job_ids) > 0 then
+    select coalesce(json_agg(j), '[]') into jobs_locked
+    from (select id, state from jobs where id = any (moved_job_ids) order by id for no key update) as j;
+  end if;
+
+  return json_build_object('pools', pools_locked, 'batch', batch_drawn, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
+    'budgets', budgets_open, 'journal', journal, 'namedLots', lots_named, 'referring', journal_referring,
+    'jobs', jobs_locked);
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.open_pool()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  insert into pools (id, owner) values (new.id, tg_argv[0]);
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception '% is append-only: % is refused', tg_table_name, tg_op using errcode = 'HF001';
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_new_owner()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if (new.id, new.pool_id, new.pool_owner, new.kind, new.source, new.reference, new.granted, new.purchased_at, new.advance)
+    is distinct from
+    (old.id, old.pool_id, old.pool_owner, old.kind, old.source, old.reference, old.granted, old.purchased_at, old.advance)
+  then
+    raise exception 'lot % keeps its owner, kind and origin', old.id using errcode = 'HF002';
+  end if;
+  if old.ended_as is not null
+    and (new.ended_as, new.effective_at, new.expires_at, new.withdrawn_at)
+      is distinct from (old.ended_as, old.effective_at, old.expires_at, old.withdrawn_at)
+  then
+    raise exception 'the life of lot % is over and cannot be changed', old.id using errcode = 'HF002';
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_old_individual()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if exists (select from imports where lot_id = new.id and received_at < '2013-12-13T00:00:00Z') then
+    raise exception 'lot % was received before 2013-12-13 and is shared', new.id using errcode = 'HF002';
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_other_budget()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if to_jsonb(new) - 'closed_at' is distinct from to_jsonb(old) - 'closed_at' or old.closed_at is not null then
+    raise exception 'budget % is closed and replaced, not changed', old.id using errcode = 'HF002';
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_other_pool()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'pool % keeps its owner', old.id using errcode = 'HF002';
+end
+$function$;
+
+-- Triggers ------------------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER batches_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON batches FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER budgets_are_never_deleted BEFORE DELETE OR TRUNCATE ON budgets FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER budgets_only_close BEFORE UPDATE ON budgets FOR EACH ROW EXECUTE FUNCTION refuse_other_budget();
+CREATE TRIGGER charges_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON charges FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER contracts_open_a_pool AFTER INSERT ON contracts FOR EACH ROW EXECUTE FUNCTION open_pool('contract');
+CREATE TRIGGER imports_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON imports FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER job_events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON job_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER links_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON links FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER links_continue_chains AFTER INSERT ON links REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION continue_chains();
+CREATE CONSTRAINT TRIGGER lots_are_granted AFTER INSERT ON lots DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION granted_once();
+CREATE TRIGGER lots_are_never_deleted BEFORE DELETE OR TRUNCATE ON lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCTION begin_whole();
+CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
+CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
+CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER operations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON operations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER operations_move_credits AFTER INSERT ON operations REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION apply_operations();
+CREATE TRIGGER refunds_are_decided_once BEFORE INSERT ON operations FOR EACH ROW WHEN (new.kind = ANY (ARRAY['refund'::text, 'correct'::text])) EXECUTE FUNCTION decide_once();
+CREATE TRIGGER pools_are_never_deleted BEFORE DELETE OR TRUNCATE ON pools FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER pools_keep_their_owner BEFORE UPDATE OF id, owner ON pools FOR EACH ROW EXECUTE FUNCTION refuse_other_pool();
+CREATE TRIGGER quotes_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON quotes FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER rate_cards_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refund_rejections_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_rejections FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER rejections_are_decided_once BEFORE INSERT ON refund_rejections FOR EACH ROW EXECUTE FUNCTION decide_once();
+CREATE TRIGGER refund_requests_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER usage_records_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON usage_records FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION open_pool('user');
+
+-- Rights of others than the owner -------------------------------------------------------------------------------------
+
+grant usage on schema public to holdfast_application;
+grant usage on schema public to public;
+grant usage on sequence batch_ids to holdfast_application;
+grant usage on sequence job_events_seq_seq to holdfast_application;
+grant insert, select, update on table api_keys to holdfast_application;
+grant insert, select, update on table attempts to holdfast_application;
+grant insert, select on table batches to holdfast_application;
+grant insert, select, update on table budget_periods to holdfast_application;
+grant insert, select on table budgets to holdfast_application;
+grant select on table canonical_operations to holdfast_application;
+grant insert, select on table charges to holdfast_application;
+grant insert, select, update on table contract_users to holdfast_application;
+grant insert, select on table contracts to holdfast_application;
+grant insert, select on table customers to holdfast_application;
+grant insert, select, update on table idempotency_keys to holdfast_application;
+grant insert, select on table imports to holdfast_application;
+grant insert, select, update on table input_uploads to holdfast_application;
+grant insert, select, update on table inputs to holdfast_application;
+grant insert, select on table job_events to holdfast_application;
+grant insert, select, update on table jobs to holdfast_application;
+grant insert, select on table links to holdfast_application;
+grant select on table loaded_lots to holdfast_application;
+grant insert, select on table lots to holdfast_application;
+grant select on table migrations to holdfast_application;
+grant select on table moves to holdfast_application;
+grant select on table open_reservations to holdfast_application;
+grant insert, select on table operations to holdfast_application;
+grant select on table pools to holdfast_application;
+grant update (owner) on table pools to holdfast_application;
+grant insert, select on table quotes to holdfast_application;
+grant insert, select on table rate_cards to holdfast_application;
+grant insert, select on table refund_rejections to holdfast_application;
+grant insert, select on table refund_requests to holdfast_application;
+grant insert, select on table results to holdfast_application;
+grant select on table transfers to holdfast_application;
+grant insert, select on table usage_records to holdfast_application;
+grant insert, select on table users to holdfast_application;
