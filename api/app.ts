@@ -5,8 +5,10 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Db } from '../db/client';
 import { claimKey, rememberAnswer } from '../db/idempotency';
+import type { Ledger } from '../db/ledger';
 import type { ObjectStore } from '../db/objectStore';
 import { type Person, personOfKey } from '../db/people';
+import type { Credits } from '../domain/credits';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { Service } from '../services/service';
@@ -19,6 +21,7 @@ import type { Workflows } from './workflowsPort';
 
 export interface ApiDependencies {
   readonly db: Db;
+  readonly ledger: Ledger;
   readonly store: ObjectStore;
   readonly services: ReadonlyMap<string, Service>;
   readonly workflows: Workflows;
@@ -31,6 +34,8 @@ export interface ApiSettings {
   readonly inputBytesMax: number;
   readonly heartbeatSeconds: number;
   readonly parkedGraceSeconds: number;
+  /** What may be given back of a charge without a second person (R15). */
+  readonly refundApprovalAbove: Credits;
   /** The Temporal UI's page of our namespace; null when there is none. */
   readonly temporalUiUrl: string | null;
 }
@@ -118,7 +123,7 @@ async function serve(dependencies: ApiDependencies, one: Route, request: Request
   const claim = one.idempotent ? await claimRequest(dependencies, one, request, person, at) : null;
   if (claim?.answer) {
     response.setHeader('Idempotent-Replayed', 'true');
-    const headers = claim.answer.status === 201 ? one.created?.(claim.resourceId) : undefined;
+    const headers = claim.answer.status === 201 ? one.created?.(claim.resourceId, asked.params) : undefined;
     return send(one, response, { ...claim.answer, ...(headers && { headers }) });
   }
   const reply = await one.handle({

@@ -1,9 +1,31 @@
 /** A charge as the API shows it. */
 import type { Charge } from '../db/charges';
+import type { Db } from '../db/client';
+import type { Viewer } from '../db/people';
+import { type Refund, refundsOf, remainingOf } from '../db/refunds';
 import { formatCredits } from '../domain/credits';
+import { refundViews } from './refundView';
 
-export function chargeView(charge: Charge) {
+/** Charges in the order given, each with the refunds of it that a viewer may see. */
+export async function chargeViews(db: Db, charges: readonly Charge[], viewer: Viewer) {
+  const refunds = await refundsOf(db, charges);
+  return Promise.all(charges.map((charge) => viewOfCharge(db, charge, refunds.get(charge.id) ?? [], viewer)));
+}
+
+export async function chargeView(db: Db, charge: Charge, viewer: Viewer) {
+  const refunds = await refundsOf(db, [charge]);
+  return viewOfCharge(db, charge, refunds.get(charge.id) ?? [], viewer);
+}
+
+/** The customer's people see what was given back; what is only asked for is the provider's business. */
+export function maySeeRefund(viewer: Viewer, { status }: Refund): boolean {
+  return viewer.everything || status === 'booked';
+}
+
+async function viewOfCharge(db: Db, charge: Charge, refunds: readonly Refund[], viewer: Viewer) {
   const { dossier } = charge;
+  const remaining = remainingOf(charge, refunds);
+  const seen = refunds.filter((refund) => maySeeRefund(viewer, refund));
   return {
     id: charge.id,
     jobId: charge.jobId,
@@ -21,11 +43,16 @@ export function chargeView(charge: Charge) {
     maxCredits: formatCredits(charge.maxCredits),
     draws: dossier.draws,
     returned: dossier.returned,
+    refunded: formatCredits(remaining.refunded),
+    netCharged: formatCredits(remaining.charged),
+    netAbsorbed: formatCredits(remaining.absorbed),
+    refunds: await refundViews(db, seen),
     bookedAt: charge.bookedAt,
     recordedAt: charge.recordedAt,
     links: {
       self: `/v1/charges/${charge.id}`,
       dossier: `/v1/charges/${charge.id}/dossier`,
+      refunds: `/v1/charges/${charge.id}/refunds`,
       job: `/v1/jobs/${charge.jobId}`,
     },
   };

@@ -3,9 +3,9 @@ import type { Response } from 'express';
 import type { Db } from '../db/client';
 import { findJob, jobEventsAfter, revisionsOf } from '../db/jobs';
 import { reservationsOf } from '../db/ledger';
-import { heldBy } from '../domain/batch';
 import { formatCredits } from '../domain/credits';
 import { isTerminal } from '../domain/job';
+import { heldBy } from '../domain/reservation';
 
 const LOOK_EVERY_MS = 300;
 const KEEP_ALIVE_MS = 15_000;

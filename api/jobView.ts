@@ -42,6 +42,7 @@ export function viewOfJob(
     charged: charge ? formatCredits(charge.charged) : null,
     timeLimitSeconds: job.timeLimitSeconds,
     comment: job.comment,
+    project: job.project,
     submittedAt: job.submittedAt,
     endedAt: job.endedAt,
     links: linksOf(job.id, temporalUiUrl, charge?.id),

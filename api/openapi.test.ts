@@ -21,6 +21,9 @@ const CODES = Object.keys(REFUSALS);
 /** Codes that no answer of the API can carry, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   cap_exceeded: 'a job’s own limits are checked when it is submitted; the ledger refuses it all the same',
+  lot_ended: 'no route ends or changes the life of a lot',
+  lot_not_over: 'no route ends the life of a lot',
+  nothing_to_refund: 'a charge is of a settled job, and zero is no amount to give back',
 };
 
 describe('the description of the API', () => {
@@ -57,7 +60,7 @@ describe('the description of the API', () => {
   });
 
   it('requires an Idempotency-Key on every write that makes something', () => {
-    for (const one of describedRoutes().filter(({ method }) => method === 'post')) {
+    for (const one of describedRoutes().filter(({ method }) => method !== 'get')) {
       expect({ path: one.path, keyed: one.idempotent === true }).toEqual({
         path: one.path,
         keyed: one.path !== '/v1/inputs',

@@ -61,7 +61,12 @@ function operationOf(one: Route): Json {
     ...(one.description !== undefined && { description: one.description }),
     ...(one.roles === 'anyone' && { security: [] }),
     ...(Array.isArray(one.roles) && { 'x-roles': one.roles }),
-    parameters: [...parametersOf(one.params, 'path'), ...parametersOf(one.query, 'query'), ...keyParameter(one)],
+    parameters: [
+      ...parametersOf(one.params, 'path'),
+      ...parametersOf(one.query, 'query'),
+      ...keyParameter(one),
+      ...matchParameter(one),
+    ],
     ...requestBodyOf(one),
     responses: { ...answersOf(one), ...refusalsOf(one) },
   };
@@ -100,6 +105,19 @@ function keyParameter(one: Route): Json[] {
   ];
 }
 
+function matchParameter(one: Route): Json[] {
+  if (!one.ifMatch) return [];
+  return [
+    {
+      name: 'If-Match',
+      in: 'header',
+      required: true,
+      description: 'The ETag of what you read, so that nobody’s change is lost; * changes whatever is there.',
+      schema: { type: 'string' },
+    },
+  ];
+}
+
 function requestBodyOf(one: Route): Json {
   if (one.body)
     return { requestBody: { required: true, content: { 'application/json': { schema: inline(one.body) } } } };
@@ -123,10 +141,11 @@ export function codesOf(one: Route): Set<RefusalCode> {
   const always: RefusalCode[] = ['internal_error', 'unavailable'];
   const keyed: RefusalCode[] = one.idempotent ? ['idempotency_key_required', 'idempotency_key_reused'] : [];
   const guarded: RefusalCode[] = one.roles === 'anyone' ? [] : ['unauthenticated'];
+  const matched: RefusalCode[] = one.ifMatch ? ['precondition_required', 'precondition_failed'] : [];
   const limited: RefusalCode[] = Array.isArray(one.roles) ? ['forbidden'] : [];
   const parsed: RefusalCode[] = one.body || one.params || one.query ? ['invalid_request'] : [];
   const bodied: RefusalCode[] = one.body ? ['body_too_large', 'unsupported_media_type'] : [];
-  return new Set([...one.refusals, ...parsed, ...bodied, ...keyed, ...guarded, ...limited, ...always]);
+  return new Set([...one.refusals, ...parsed, ...bodied, ...keyed, ...matched, ...guarded, ...limited, ...always]);
 }
 
 /** Refusals by status, each with the codes that it can carry. */
@@ -158,5 +177,6 @@ function inline(schema: z.ZodType): Json {
     $defs: _defs,
     ...json
   } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json;
-  return json;
+  // A named schema that says more here is referred to by a definition beside it; the document holds it under its name.
+  return JSON.parse(JSON.stringify(json).replaceAll('"#/$defs/', `"${ref('')}`));
 }

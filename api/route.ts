@@ -40,7 +40,7 @@ export interface Route<
   Query extends z.ZodType = z.ZodType,
   Body extends z.ZodType = z.ZodType,
 > {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   /** As Express writes it, with `:name` for parameters. */
   readonly path: string;
   readonly tag: string;
@@ -55,8 +55,10 @@ export interface Route<
   readonly rawBody?: { readonly mediaTypes: readonly string[]; readonly description: string };
   /** Whether an Idempotency-Key is required: every write that is not idempotent by nature. */
   readonly idempotent?: boolean;
+  /** Whether an If-Match header is required: the handler compares it with `mustMatch`. */
+  readonly ifMatch?: boolean;
   /** The headers of a 201 by the id of what was made, for the repeats that get the first answer again. */
-  readonly created?: (resourceId: string) => Readonly<Record<string, string>>;
+  readonly created?: (resourceId: string, params: z.output<Params>) => Readonly<Record<string, string>>;
   readonly answers: Readonly<Record<number, Answer>>;
   readonly refusals: readonly RefusalCode[];
   /** @returns a reply, or nothing when the handler answered the response itself. */

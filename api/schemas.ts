@@ -1,10 +1,12 @@
 /** The shapes of requests and answers: the one source of validation, types and OpenAPI. */
 import { z } from 'zod';
 import { ROLES } from '../db/people';
+import { REFUND_STATUSES } from '../db/refunds';
+import { BUDGET_PERIODS } from '../domain/budget';
 import { parseCredits } from '../domain/credits';
 import { parseInstant } from '../domain/instant';
 import { JOB_STATES } from '../domain/job';
-import { LOT_KINDS, LOT_SOURCES } from '../domain/lots';
+import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
 import { JOB_ENDS } from '../domain/rateCard';
 
 /** Makes a string schema out of a function that reads strings and throws a sentence. */
@@ -21,6 +23,12 @@ function readBy(read: (text: string) => unknown, schema: z.ZodString) {
 export const amount = readBy(parseCredits, z.string().max(40)).meta({
   id: 'Amount',
   description: 'Credits as a plain decimal string with at most six decimals, such as "12.345".',
+  examples: ['12.345'],
+});
+export const signedAmount = readBy((text) => parseCredits(text.replace(/^-/, '')), z.string().max(41)).meta({
+  id: 'SignedAmount',
+  description:
+    'An amount that may be below zero: between two operations that are booked in another order than they were recorded.',
   examples: ['12.345'],
 });
 export const instant = readBy(parseInstant, z.string().max(40)).meta({
@@ -40,6 +48,13 @@ export const digest = z
     examples: ['sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
   });
 const text = (max: number) => z.string().max(max);
+/** Says why something is done; the ledger keeps it. */
+const reason = z.string().min(1).max(500);
+const projectName = z
+  .string()
+  .max(100)
+  .regex(/^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$/u, 'a name of 1 to 100 visible characters, without spaces around it')
+  .meta({ examples: ['crash-tests-2026'] });
 const parameters = z.record(z.string(), z.unknown());
 const count = z.number().int().nonnegative();
 
@@ -161,6 +176,7 @@ const jobOptions = {
     .default(3_600)
     .describe('Running time, parked time not counted.'),
   comment: text(500).default(''),
+  project: projectName.optional().describe('What the job is for. Budgets can limit what a project costs.'),
 };
 
 export const quotedJobRequest = z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' });
@@ -180,7 +196,7 @@ export const unquotedJobRequest = z
 export const jobRequest = z
   .union(
     [quotedJobRequest, unquotedJobRequest],
-    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds and comment fit both',
+    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds, comment and project fit both',
   )
   .meta({ id: 'JobRequest' });
 
@@ -206,6 +222,7 @@ export const job = z
     charged: amount.nullable().describe('Null until the job is settled.'),
     timeLimitSeconds: count,
     comment: z.string(),
+    project: z.string().nullable(),
     submittedAt: instant,
     endedAt: instant.nullable(),
     links: z.record(z.string(), z.string()),
@@ -259,6 +276,14 @@ export const contract = z
   })
   .meta({ id: 'Contract' });
 
+const buckets = {
+  available: signedAmount,
+  reserved: signedAmount,
+  consumed: signedAmount,
+  expired: signedAmount,
+  withdrawn: signedAmount,
+};
+
 export const lot = z
   .object({
     id: uuid,
@@ -266,31 +291,67 @@ export const lot = z
     source: z.enum(LOT_SOURCES),
     reference: z.string().nullable(),
     granted: amount,
-    available: amount,
-    reserved: amount,
-    consumed: amount,
-    expired: amount,
-    withdrawn: amount,
+    ...buckets,
     purchasedAt: instant.nullable(),
+    receivedAt: instant.nullable().describe('When the customer received what was imported.'),
     effectiveAt: instant,
     expiresAt: instant.nullable(),
     withdrawnAt: instant.nullable(),
-    spendable: z.boolean().describe('Whether a job can draw on it now.'),
+    endedAs: z.enum(['expired', 'withdrawn']).nullable().describe('Set once the end of its life is booked.'),
+    advance: z.boolean().describe('Whether the next shared lots repay what was used of it.'),
+    owed: signedAmount.describe('What shared lots have still to repay of an advance.'),
+    spendable: z.boolean().describe('Whether a job can draw on it at the instant that was asked for.'),
   })
   .meta({ id: 'Lot', description: 'An amount of credits with one origin, owner, kind and life.' });
+
+const importedTimes = {
+  receivedAt: instant.optional().describe('When the customer received it. For imports, and needed there.'),
+  effectiveAt: instant
+    .optional()
+    .describe('For imports: from when on it can be spent; by default when it was received.'),
+  purchasedAt: instant.optional(),
+};
+
+/** Own times belong to imports: what is granted now is effective now. */
+function checkTimes(
+  lot: { source: string; receivedAt?: string | undefined; effectiveAt?: string | undefined },
+  context: z.RefinementCtx,
+): void {
+  const refuse = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message });
+  if (lot.source === 'import') {
+    if (lot.receivedAt === undefined) refuse('receivedAt', 'say when the customer received what is imported');
+    return;
+  }
+  for (const field of ['receivedAt', 'effectiveAt'] as const) {
+    if (lot[field] !== undefined) refuse(field, 'only what is imported has such a time of its own');
+  }
+}
 
 export const sharedLotRequest = z
   .strictObject({
     kind: z.literal('shared'),
+    source: z.enum(['purchase', 'import']).default('purchase'),
     amount,
-    purchasedAt: instant.optional().describe('Now by default. The lot expires 12 months later or with its contract.'),
+    ...importedTimes,
+    purchasedAt: instant
+      .optional()
+      .describe(
+        'Now by default, for imports when it was received. The lot expires 12 months later or with its contract.',
+      ),
     reference: text(200).optional().describe('Order number or the like.'),
-    reason: text(500),
+    reason,
   })
+  .superRefine(checkTimes)
   .meta({ id: 'SharedLotRequest' });
 
 export const courtesyLotRequest = z
-  .strictObject({ kind: z.literal('courtesy'), amount, expiresAt: instant, reason: text(500) })
+  .strictObject({
+    kind: z.literal('courtesy'),
+    amount,
+    expiresAt: instant,
+    repay: z.boolean().default(false).describe('An advance: the next shared lots repay what was used of it.'),
+    reason,
+  })
   .meta({ id: 'CourtesyLotRequest' });
 
 export const contractLotRequest = z
@@ -298,20 +359,162 @@ export const contractLotRequest = z
   .meta({ id: 'ContractLotRequest' });
 
 export const userLotRequest = z
-  .strictObject({ amount, reference: text(200).optional(), reason: text(500) })
+  .strictObject({
+    source: z.enum(['allocation', 'import']).default('allocation'),
+    amount,
+    ...importedTimes,
+    reference: text(200).optional(),
+    reason,
+  })
+  .superRefine((lot, context) => {
+    checkTimes(lot, context);
+    if (lot.source === 'import' || lot.purchasedAt === undefined) return;
+    context.addIssue({ code: 'custom', path: ['purchasedAt'], message: 'only what is imported has such a time' });
+  })
   .meta({ id: 'UserLotRequest', description: 'An individual lot: it never expires and nobody else can spend it.' });
 
+/** The instants that a balance is asked for. */
+export const asOfQuery = z.strictObject({
+  bookedAt: instant.optional().describe('Count only what is booked not later than this.'),
+  recordedAt: instant.optional().describe('Count only what was recorded not later than this: what was known then.'),
+});
+
+const amounts = {
+  granted: amount,
+  spendable: signedAmount.describe('What jobs can draw on: what is available of living lots.'),
+  ...buckets,
+};
+const asked = {
+  at: instant.describe('Whose lives decide what is spendable: bookedAt, else recordedAt, else now.'),
+  bookedAt: instant.nullable(),
+  recordedAt: instant.nullable(),
+};
+
 export const balance = z
+  .object({ ...asked, ...amounts, byKind: z.array(z.object({ kind: z.enum(LOT_KINDS), ...amounts })) })
+  .meta({ id: 'Balance', description: 'What lots hold: granted is always the sum of the five buckets.' });
+
+export const lotBalance = z
   .object({
-    at: instant,
-    available: amount.describe('What can be spent now.'),
-    reserved: amount,
-    consumed: amount,
-    expired: amount,
-    withdrawn: amount,
-    byKind: z.array(z.object({ kind: z.enum(LOT_KINDS), available: amount })),
+    lotId: uuid,
+    kind: z.enum(LOT_KINDS),
+    ...asked,
+    ...amounts,
+    effectiveAt: instant.nullable().describe('The life of the lot as of then; null when it was not granted yet.'),
+    expiresAt: instant.nullable(),
+    withdrawnAt: instant.nullable(),
   })
-  .meta({ id: 'Balance' });
+  .meta({ id: 'LotBalance' });
+
+export const transfer = z
+  .object({
+    batchId: z.string().describe('The transaction of the ledger that it came with.'),
+    kind: z.string(),
+    subject: uuid.describe('What the operation is about: a job, a lot or a refund.'),
+    act: z.string(),
+    jobId: uuid.nullable(),
+    lotId: uuid,
+    from: z.enum(['granted', ...BUCKETS]),
+    to: z.enum(BUCKETS),
+    amount,
+    bookedAt: instant,
+    recordedAt: instant,
+    actor: z.string(),
+    reason: z.string(),
+  })
+  .meta({ id: 'Transfer', description: 'A positive amount of one lot from one bucket to another; never changed.' });
+
+const percent = z.number().int().min(1).max(1000).nullable();
+const ceiling = {
+  amount,
+  warnPercent: percent.default(80).describe('Jobs are told when they bring a period here; null warns nobody.'),
+  refusePercent: percent.default(100).describe('Jobs that would go beyond are refused; null refuses none.'),
+  reason: reason.optional(),
+};
+
+export const budgetRequest = z
+  .strictObject({
+    userId: uuid.optional(),
+    project: projectName.optional(),
+    period: z.enum(BUDGET_PERIODS).describe('By the calendar of the contract’s time zone.'),
+    ...ceiling,
+  })
+  .refine(({ userId, project }) => (userId === undefined) !== (project === undefined), {
+    message: 'say whose budget it is: give either userId or project',
+  })
+  .meta({ id: 'BudgetRequest' });
+
+export const budgetCloseQuery = z.strictObject({ reason: reason.optional() });
+
+export const budgetChange = z.strictObject(ceiling).meta({ id: 'BudgetChange' });
+
+export const budget = z
+  .object({
+    id: uuid.describe('A change makes a new budget with a new id; the address of the old one leads to it.'),
+    contractId: uuid,
+    userId: uuid.nullable(),
+    project: z.string().nullable(),
+    period: z.enum(BUDGET_PERIODS),
+    amount,
+    warnPercent: percent,
+    refusePercent: percent,
+    current: z
+      .object({
+        startsAt: instant.nullable().describe('Null for a budget in total.'),
+        endsAt: instant.nullable(),
+        reserved: amount.describe('What open jobs of the period hold.'),
+        charged: amount.describe('What its jobs were charged, less refunds.'),
+        used: amount,
+        remaining: amount.describe(
+          'What jobs may still reserve before they are refused; up to the amount if none are.',
+        ),
+        warning: z.boolean(),
+        refusing: z.boolean().describe('Whether nothing more can be reserved.'),
+      })
+      .describe('The period of now. A job counts in the period in which it was reserved.'),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Budget', description: 'A ceiling on what jobs of a user or a project reserve and cost.' });
+
+const refundReason = { reason: reason.describe('Why; the ledger and the customer see it.') };
+export const refundRequest = z
+  .union(
+    [
+      z.strictObject({
+        amount: amount.refine((text) => /[1-9]/.test(text), 'more than zero').describe('What to give back.'),
+        ...refundReason,
+      }),
+      z.strictObject({ actual: amount.describe('What the job should have cost: a correction.'), ...refundReason }),
+    ],
+    'send a reason and either amount, which is more than zero, or actual',
+  )
+  .meta({ id: 'RefundRequest' });
+
+export const rejectionRequest = z.strictObject({ reason }).meta({ id: 'RejectionRequest' });
+
+export const refund = z
+  .object({
+    id: uuid,
+    chargeId: uuid,
+    jobId: uuid,
+    status: z.enum(REFUND_STATUSES),
+    amount: amount.nullable().describe('What was to be given back; null for a correction.'),
+    actual: amount.nullable().describe('What the job should have cost; null for a refund of an amount.'),
+    reason: z.string(),
+    requestedBy: z.string(),
+    requestedAt: instant,
+    needsApproval: z.boolean(),
+    decidedBy: z.string().nullable(),
+    decidedAt: instant.nullable(),
+    decisionReason: z.string().nullable(),
+    refunded: amount.nullable().describe('What was given back; null until it is booked.'),
+    unwound: amount.nullable().describe('How much less the provider bears.'),
+    returned: z.array(draw.extend({ to: z.string() })).describe('The lots that it went back to.'),
+    bookedAt: instant.nullable(),
+    recordedAt: instant.nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Refund' });
 
 export const charge = z
   .object({
@@ -331,11 +534,15 @@ export const charge = z
     maxCredits: amount,
     draws: z.array(draw),
     returned: z.array(draw.extend({ to: z.string() })),
+    refunded: amount.describe('What refunds and corrections gave back of it.'),
+    netCharged: amount.describe('What remains charged.'),
+    netAbsorbed: amount.describe('What the provider still bears.'),
+    refunds: z.array(refund),
     bookedAt: instant,
     recordedAt: instant,
     links: z.record(z.string(), z.string()),
   })
-  .meta({ id: 'Charge', description: 'The immutable record of what a job cost and who paid.' });
+  .meta({ id: 'Charge', description: 'The immutable record of what a job cost and who paid, with its refunds.' });
 
 export const dossier = z
   .object({ format: z.literal('holdfast-dossier/1') })
@@ -364,4 +571,20 @@ export const pageQuery = z.strictObject({
 });
 
 export const jobsQuery = pageQuery.extend({ state: z.enum(JOB_STATES).optional() });
+export const refundsQuery = pageQuery.extend({ status: z.enum(REFUND_STATUSES).optional() });
+export const transfersQuery = pageQuery
+  .extend({
+    cursor: z
+      .string()
+      .regex(/^\d{1,19}(\.\d{1,9}){2}$/, 'the nextCursor of the page before')
+      .optional(),
+    lot: uuid.optional(),
+    job: uuid.optional().describe('Its refunds too.'),
+    contract: uuid.optional().describe('Transfers of the lots of a contract.'),
+    user: uuid.optional().describe('Transfers of the lots of a user.'),
+  })
+  .refine(({ lot, job, contract, user }) => [lot, job, contract, user].filter(Boolean).length <= 1, {
+    message: 'ask for one lot, job, contract or user at a time',
+  });
 export const idParams = z.strictObject({ id: uuid });
+export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });

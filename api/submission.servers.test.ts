@@ -35,7 +35,7 @@ beforeAll(async () => {
   const [kept, released] = await Promise.all([submitEarly(), submitEarly()]);
   early = { kept, released };
   // As the reconciler does for a job whose workflow is gone.
-  await releaseJob(api.db, { jobId: released.first.body.id, reason: 'test', message: 'Nobody came.', at: now() });
+  await releaseJob(api.ledger, { jobId: released.first.body.id, reason: 'test', message: 'Nobody came.', at: now() });
   await api.startJobsWorker();
 });
 afterAll(() => api?.close());
@@ -334,7 +334,7 @@ describe('a job that waits for a machine', () => {
     const already = { status: 409, body: { code: 'job_already_ended' } };
     const raise = () => api.ask('POST', `/v1/jobs/${id}/raise-cap`, { json: { maxCredits: '9' } });
     expect(await raise()).toMatchObject(already);
-    await releaseJob(api.db, { jobId: id, reason: 'test', message: 'The workflow is gone.', at: now() });
+    await releaseJob(api.ledger, { jobId: id, reason: 'test', message: 'The workflow is gone.', at: now() });
     expect(await raise()).toMatchObject(already);
     expect(await api.ask('POST', `/v1/jobs/${id}/cancel`)).toMatchObject(already);
   });
@@ -371,7 +371,7 @@ describe('a person whose authorisation was removed', () => {
 describe('a contract that is over', () => {
   it('pays for no more jobs', async () => {
     await api
-      .db('contracts')
+      .owner('contracts')
       .where({ id: DEMO.smallContract })
       .update({ ends_at: addMilliseconds(now(), -1_000) });
     const answer = await api.ask('POST', '/v1/jobs', { json: onContract({ contractId: DEMO.smallContract }) });

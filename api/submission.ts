@@ -1,11 +1,22 @@
 /** Submitting a job: write it down, start its workflow, answer with the reservation. */
 import type { z } from 'zod';
+import { findBudgetOnce } from '../db/budgets';
 import { findJob, getJob, insertJob, type Job, type NewJob } from '../db/jobs';
 import { listLots } from '../db/lots';
 import { findVisibleContract, type Person } from '../db/people';
 import { findQuote } from '../db/quotes';
 import { ratesOf } from '../db/rateCards';
-import { formatCredits, minCredits, parseCredits, sayCredits, sumOf } from '../domain/credits';
+import { periodAt } from '../domain/budget';
+import {
+  credits,
+  formatCredits,
+  maxCredits,
+  minCredits,
+  parseCredits,
+  sayCredits,
+  sumOf,
+  ZERO,
+} from '../domain/credits';
 import { BillingError, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { Rejection } from '../domain/job';
@@ -69,12 +80,13 @@ async function writeJob(dependencies: ApiDependencies, submission: Submission): 
     userId: person.userId,
     timeLimitSeconds: body.timeLimitSeconds,
     comment: body.comment,
+    project: body.project ?? null,
     submittedAt: claimedAt,
     ...terms,
   });
 }
 
-type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'submittedAt'>;
+type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'project' | 'submittedAt'>;
 
 async function quotedTerms(
   { db }: ApiDependencies,
@@ -144,6 +156,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       `- expected ${sayCredits(job.expected)}, not to exceed ${sayCredits(job.maxCredits)}`,
       `- rate card ${job.rateCardVersion}, ${job.quoteId === null ? 'no quote' : `quote \`${job.quoteId}\``}`,
       `- input \`${job.inputDigest}\``,
+      ...(job.project === null ? [] : [`- project ${job.project}`]),
       ...(job.comment === '' ? [] : ['', `> ${job.comment.replaceAll('\n', '\n> ')}`]),
     ].join('\n'),
     input: {
@@ -161,7 +174,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
 }
 
 async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {
-  const remedies = refused.code === 'insufficient_credits' ? await remediesFor(db, job, refused) : undefined;
+  const remedies = await remediesFor(db, job, refused);
   const error = new BillingError(refused.code as RefusalCode, refused.message, {
     ...refused.details,
     ...(remedies && { remedies }),
@@ -172,8 +185,14 @@ async function rejection({ db, settings }: ApiDependencies, job: Job, refused: R
   return { status: body.status, body };
 }
 
-/** What would let the job run: more credits, credits that other jobs still hold, or a smaller job. */
-async function remediesFor(db: ApiDependencies['db'], job: Job, { details }: Rejection) {
+/** What would let a rejected job run, where something would. */
+async function remediesFor(db: ApiDependencies['db'], job: Job, refused: Rejection) {
+  if (refused.code === 'insufficient_credits') return remediesForCredits(db, job, refused);
+  return refused.code === 'budget_exceeded' ? remediesForBudget(db, job, refused) : undefined;
+}
+
+/** More credits, credits that other jobs still hold, or a smaller job. */
+async function remediesForCredits(db: ApiDependencies['db'], job: Job, { details }: Rejection) {
   const pools = job.contractId === null ? [job.userId] : [job.userId, job.contractId];
   const lots = (await Promise.all(pools.map((pool) => listLots(db, pool)))).flat();
   const reserved = sumOf(lots, (lot) => lot.reserved);
@@ -198,5 +217,40 @@ async function remediesFor(db: ApiDependencies['db'], job: Job, { details }: Rej
       message: `Ask for a smaller or cheaper job: ${details.available} credits can be spent now.`,
       amount: details.available,
     },
+  ];
+}
+
+/** A larger budget, the next period, or a smaller job. */
+async function remediesForBudget(db: ApiDependencies['db'], job: Job, { details }: Rejection) {
+  const { budgetId = '', used = '0', required = '0', limit = '0' } = details;
+  const contractId = job.contractId ?? '';
+  const budget = await findBudgetOnce(db, contractId, budgetId);
+  const whose = budget?.project == null ? 'your budget' : `the budget of project ${budget.project}`;
+  const missing = formatCredits(parseCredits(used) + parseCredits(required) - parseCredits(limit));
+  const left = maxCredits(ZERO, credits(parseCredits(limit) - parseCredits(used)));
+  const endsAt = budget && budget.period !== 'total' ? periodAt(budget, job.submittedAt).endsAt : undefined;
+  return [
+    {
+      action: 'raise_budget',
+      message: `Have an administrator of contract ${contractId} raise ${whose} by at least ${missing} credits, then submit again with a new Idempotency-Key.`,
+      amount: missing,
+    },
+    ...(endsAt === undefined
+      ? []
+      : [
+          {
+            action: 'wait',
+            message: `The next period of the budget begins at ${endsAt}; what running jobs do not use is given back before.`,
+          },
+        ]),
+    ...(left > ZERO
+      ? [
+          {
+            action: 'ask_for_less',
+            message: `Ask for a smaller or cheaper job: ${formatCredits(left)} credits are left of the budget.`,
+            amount: formatCredits(left),
+          },
+        ]
+      : []),
   ];
 }

@@ -23,11 +23,17 @@ export type Contract = z.output<typeof schemas.contract>;
 export type Lot = z.output<typeof schemas.lot>;
 export type Balance = z.output<typeof schemas.balance>;
 export type Charge = z.output<typeof schemas.charge>;
+export type Refund = z.output<typeof schemas.refund>;
+export type Budget = z.output<typeof schemas.budget>;
+export type Transfer = z.output<typeof schemas.transfer>;
 export type Draw = z.output<typeof schemas.draw>;
 export type QuoteRequest = z.input<typeof schemas.quoteRequest>;
 export type JobRequest = z.input<typeof schemas.jobRequest>;
 export type ContractLotRequest = z.input<typeof schemas.contractLotRequest>;
 export type UserLotRequest = z.input<typeof schemas.userLotRequest>;
+export type BudgetRequest = z.input<typeof schemas.budgetRequest>;
+export type BudgetChange = z.input<typeof schemas.budgetChange>;
+export type RefundRequest = z.input<typeof schemas.refundRequest>;
 export type Problem = z.output<typeof schemas.problem> & Partial<z.output<typeof schemas.insufficientCredits>>;
 
 export interface Page<T> {
@@ -40,6 +46,8 @@ export interface Answer<T> {
   readonly status: number;
   readonly body: T;
   readonly text: string;
+  /** Names the state that was read, for changes to it. */
+  readonly etag: string | null;
 }
 
 /** The API said no, with a problem that says why. */
@@ -93,7 +101,9 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
       throw new Unreachable(`${base} broke off in the middle of an answer.`, { cause });
     });
     const body = parseJson(text);
-    if (response.ok && body !== undefined) return { status: response.status, body: body as T, text };
+    if (response.ok && body !== undefined) {
+      return { status: response.status, body: body as T, text, etag: response.headers.get('etag') };
+    }
     throw isProblem(body)
       ? new Refused(body, text)
       : new Unreachable(`${base} answered ${response.status} and not as Holdfast does; is the address right?`);
@@ -104,23 +114,26 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     return answerOf<T>(await send(path, () => ({ headers, signal: AbortSignal.timeout(ANSWER_LIMIT_MS) })));
   }
 
-  async function post<T>(path: string, body: unknown): Promise<Answer<T>> {
+  async function write<T>(path: string, { method, body, etag }: Write): Promise<Answer<T>> {
     const headers = {
       authorization,
       accept: 'application/json',
       // Made once: every repeat of this request carries the same.
       'idempotency-key': randomUUID(),
+      ...(etag !== undefined && { 'if-match': etag }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
     };
     const text = body === undefined ? null : JSON.stringify(body);
     const request = () => ({
-      method: 'POST',
+      method,
       headers,
       body: text,
       signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
     });
     return answerOf<T>(await send(path, request));
   }
+
+  const post = <T>(path: string, body: unknown) => write<T>(path, { method: 'POST', body });
 
   /** Uploads a file. The store keeps contents once, so sending it again is harmless. */
   async function upload(file: { path: string; name: string; mediaType: string }): Promise<Answer<Input>> {
@@ -193,6 +206,9 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
   const contract = (id: string) => `/v1/contracts/${encodeURIComponent(id)}`;
   const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
   const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
+  const refund = (id: string) => `/v1/refunds/${encodeURIComponent(id)}`;
+  const budgets = (contractId: string) => `${contract(contractId)}/budgets`;
+  const budget = (contractId: string, id: string) => `${budgets(contractId)}/${encodeURIComponent(id)}`;
 
   return {
     url: base,
@@ -205,7 +221,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     quote: (body: QuoteRequest) => post<Quote>('/v1/quotes', body),
     findQuote: (id: string) => get<Quote>(`/v1/quotes/${encodeURIComponent(id)}`),
     submit: (body: JobRequest) => post<Job>('/v1/jobs', body),
-    jobs: (query: Readonly<Record<string, string>> = {}) => get<Page<Job>>(`/v1/jobs${queryOf(query)}`),
+    jobs: (query: Query = {}) => get<Page<Job>>(`/v1/jobs${queryOf(query)}`),
     job: (id: string) => get<Job>(job(id)),
     usage: (id: string) => get<JobUsage>(`${job(id)}/usage`),
     cancel: (id: string) => post<Job>(`${job(id)}/cancel`, undefined),
@@ -213,16 +229,39 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     chargeOfJob: (id: string) => get<Charge>(`${job(id)}/charge`),
     results: (id: string) => get<Page<Result>>(`${job(id)}/results`),
     contracts: () => get<Page<Contract>>('/v1/contracts'),
-    contractLots: (id: string) => get<Page<Lot>>(`${contract(id)}/lots`),
-    contractBalance: (id: string) => get<Balance>(`${contract(id)}/balance`),
+    contractLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${contract(id)}/lots${queryOf(asOf)}`),
+    contractBalance: (id: string, asOf: Query = {}) => get<Balance>(`${contract(id)}/balance${queryOf(asOf)}`),
     grantToContract: (id: string, body: ContractLotRequest) => post<Lot>(`${contract(id)}/lots`, body),
-    userLots: (id: string) => get<Page<Lot>>(`${user(id)}/lots`),
-    userBalance: (id: string) => get<Balance>(`${user(id)}/balance`),
+    userLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${user(id)}/lots${queryOf(asOf)}`),
+    userBalance: (id: string, asOf: Query = {}) => get<Balance>(`${user(id)}/balance${queryOf(asOf)}`),
     grantToUser: (id: string, body: UserLotRequest) => post<Lot>(`${user(id)}/lots`, body),
-    charges: (query: Readonly<Record<string, string>> = {}) => get<Page<Charge>>(`/v1/charges${queryOf(query)}`),
+    charges: (query: Query = {}) => get<Page<Charge>>(`/v1/charges${queryOf(query)}`),
     charge: (id: string) => get<Charge>(charge(id)),
     dossier: (id: string) => get<Record<string, unknown>>(`${charge(id)}/dossier`),
+    budgets: (contractId: string) => get<Page<Budget>>(budgets(contractId)),
+    budget: (contractId: string, id: string) => get<Budget>(budget(contractId, id)),
+    setBudget: (contractId: string, body: BudgetRequest) => post<Budget>(budgets(contractId), body),
+    /** Changes a budget that is as it was read. */
+    changeBudget: (contractId: string, id: string, body: BudgetChange, etag: string) =>
+      write<Budget>(budget(contractId, id), { method: 'PUT', body, etag }),
+    closeBudget: (contractId: string, id: string, query: Query, etag: string) =>
+      write<Budget>(`${budget(contractId, id)}${queryOf(query)}`, { method: 'DELETE', etag }),
+    askForRefund: (chargeId: string, body: RefundRequest) => post<Refund>(`${charge(chargeId)}/refunds`, body),
+    refunds: (query: Query = {}) => get<Page<Refund>>(`/v1/refunds${queryOf(query)}`),
+    refund: (id: string) => get<Refund>(refund(id)),
+    approveRefund: (id: string) => post<Refund>(`${refund(id)}/approve`, undefined),
+    rejectRefund: (id: string, reason: string) => post<Refund>(`${refund(id)}/reject`, { reason }),
+    transfers: (query: Query = {}) => get<Page<Transfer>>(`/v1/ledger/transfers${queryOf(query)}`),
   };
+}
+
+type Query = Readonly<Record<string, string>>;
+
+interface Write {
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly body?: unknown;
+  /** What is to be changed, as it was read. */
+  readonly etag?: string;
 }
 
 /** Statuses that say "not now" of the whole server, whatever was asked. */
@@ -292,7 +331,7 @@ function isProblem(body: unknown): body is Problem {
   return typeof body === 'object' && body !== null && 'code' in body && 'detail' in body;
 }
 
-function queryOf(query: Readonly<Record<string, string>>): string {
+function queryOf(query: Query): string {
   const text = new URLSearchParams(query).toString();
   return text && `?${text}`;
 }

@@ -48,7 +48,7 @@ async function apiThat(answers: Record<string, readonly [number, unknown]>) {
     const [status, body] = answers[`${method} ${path}`] ?? [404, { ...INSUFFICIENT, status: 404, code: 'not_found' }];
     if (typeof body === 'string') {
       response.writeHead(status, { 'content-type': 'text/event-stream' }).end(body);
-    } else answerJson(response, status, body);
+    } else answerJson(response, status, body, { etag: '"as-read"' });
   });
   servers.push(server);
   return { server, env: { HOLDFAST_URL: server.url, HOLDFAST_API_KEY: 'hf_test' } };
@@ -67,6 +67,22 @@ test.each([
   [['submit', '--quote', JOB_ID, '--time-limit', '1.5'], /whole number of seconds/],
   [['raise-cap', JOB_ID, '0.0000001'], /plain decimal/],
   [['grant', '5', '--reason', 'x'], /either --contract or --user/],
+  [['grant', '5', '--reason', 'x', '--contract', 'a', '--repay'], /give --courtesy-until, too/],
+  [['grant', '5', '--reason', 'x', '--user', JOB_ID, '--courtesy-until', '2030-01-01T00:00:00Z'], /to a contract/],
+  [['grant', '5', '--reason', 'x', '--user', JOB_ID, '--effective', '2020-01-01T00:00:00Z'], /give --received, too/],
+  [['grant', '5', '--reason', 'x', '--user', JOB_ID, '--received', '2020-01-01'], /--received: an instant is written/],
+  [['lots', '--as-of', 'yesterday'], /--as-of: an instant is written/],
+  [['balance', '--known-at', '2026-01-01'], /--known-at: an instant is written/],
+  [['budgets', 'set', '5'], /either --user or --project/],
+  [['budgets', 'set', '5', '--user', JOB_ID, '--project', 'a'], /either --user or --project/],
+  [['budgets', 'set', '-5', '--project', 'a'], /plain decimal/],
+  [['budgets', 'set', '5', '--project', 'a', '--period', 'week'], /Allowed choices/],
+  [['budgets', 'set', '5', '--project', 'a', '--warn', '0'], /--warn is a whole percent or never/],
+  [['refund', JOB_ID, '--reason', 'x'], /either --amount/],
+  [['refund', JOB_ID, '--reason', 'x', '--amount', '1', '--actual', '1'], /either --amount/],
+  [['refund', JOB_ID, '--reason', 'x', '--amount', '0.0'], /more than zero/],
+  [['refund', JOB_ID, '--amount', '1'], /--reason/],
+  [['transfers', '--lot', JOB_ID, '--job', JOB_ID], /Give one of --lot/],
   [['jobs', '--state', 'paused'], /Allowed choices/],
   [['frobnicate'], /unknown command/],
   [['jobs', '--frobnicate'], /unknown option/],
@@ -104,6 +120,78 @@ test('--json is the API’s answer to the byte', async () => {
   expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${JSON.stringify(JOB)}\n`, stderr: '' });
 });
 
+const CONTRACT = '00000000-0000-7000-8000-0000000000cc';
+const BUDGET = {
+  id: '00000000-0000-7000-8000-0000000000bb',
+  contractId: CONTRACT,
+  userId: null,
+  project: 'crash tests',
+  period: 'month',
+  amount: '100',
+  warnPercent: 90,
+  refusePercent: 100,
+  current: {
+    ...{ startsAt: '2026-01-01T00:00:00.000000Z', endsAt: '2026-02-01T00:00:00.000000Z' },
+    ...{ reserved: '5', charged: '90', used: '95', remaining: '5', warning: true, refusing: false },
+  },
+  links: {},
+};
+
+test('budgets are listed with what is left of them', async () => {
+  const path = `/v1/contracts/${CONTRACT}/budgets`;
+  const { env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [CONTRACT] }],
+    [`GET ${path}`]: [200, { items: [BUDGET], nextCursor: null }],
+  });
+  const { code, stdout } = await holdfast(['budgets', '--contract', CONTRACT], env);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/project crash tests +month +100 credits +95 credits +5 credits .* nearly used up/);
+});
+
+test('a budget that there is is changed as it was read, one that there is not is set', async () => {
+  const path = `/v1/contracts/${CONTRACT}/budgets`;
+  const { server, env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [CONTRACT] }],
+    [`GET ${path}`]: [200, { items: [BUDGET], nextCursor: null }],
+    [`GET ${path}/${BUDGET.id}`]: [200, BUDGET],
+    [`PUT ${path}/${BUDGET.id}`]: [200, { ...BUDGET, amount: '120' }],
+    [`POST ${path}`]: [201, { ...BUDGET, project: 'other' }],
+  });
+  const set = (project: string) =>
+    holdfast(['budgets', 'set', '120', '--contract', CONTRACT, '--project', project, '--refuse', 'never'], env);
+  expect(await set('crash tests')).toMatchObject({ code: 0, stdout: expect.stringMatching(/amount +120 credits/) });
+  const changed = server.received.find(({ method }) => method === 'PUT');
+  expect(JSON.parse(changed?.body ?? '')).toEqual({ amount: '120', warnPercent: 90, refusePercent: null });
+  expect(changed?.headers['if-match']).toBe('"as-read"');
+  expect(await set('other')).toMatchObject({ code: 0 });
+  const posted = server.received.find(({ method }) => method === 'POST');
+  expect(JSON.parse(posted?.body ?? '')).toMatchObject({ project: 'other', amount: '120', refusePercent: null });
+});
+
+test('a refund that waits says who can go on', async () => {
+  const waiting = {
+    ...{ id: JOB_ID, chargeId: JOB_ID, jobId: JOB_ID, status: 'waiting', amount: '2000', actual: null },
+    ...{ reason: 'noise', requestedBy: 'femi', requestedAt: JOB.endedAt, needsApproval: true, decidedBy: null },
+    ...{ decidedAt: null, decisionReason: null, refunded: null, unwound: null, returned: [], links: {} },
+  };
+  const { server, env } = await apiThat({
+    [`GET /v1/charges/${JOB_ID}`]: [200, { id: JOB_ID }],
+    [`POST /v1/charges/${JOB_ID}/refunds`]: [202, waiting],
+  });
+  const { code, stdout } = await holdfast(['refund', JOB_ID, '--amount', '2000', '--reason', 'noise'], env);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/asked for +2000 credits, by femi[\s\S]*refunds approve/);
+  const posted = server.received.find(({ method }) => method === 'POST');
+  expect(JSON.parse(posted?.body ?? '')).toEqual({ amount: '2000', reason: 'noise' });
+});
+
+test('lots are asked for as of an instant, in its canonical form', async () => {
+  const { server, env } = await apiThat({});
+  await holdfast(['lots', '--user', JOB_ID, '--as-of', '2026-01-31T13:00:00+01:00'], env);
+  const query = new URLSearchParams({ bookedAt: '2026-01-31T12:00:00.000000Z' });
+  expect(server.received[0]?.path).toBe(`/v1/users/${JOB_ID}/lots?${query}`);
+});
+
 test('a refusal prints what is lacking and what would help on standard error, and the code is 1', async () => {
   const { server, env } = await apiThat({ 'POST /v1/jobs': [402, INSUFFICIENT] });
   const { code, stdout, stderr } = await holdfast(['submit', '--quote', JOB_ID], env);
@@ -125,7 +213,7 @@ test('watching a job that completes ends with 0, one that does not with 4', asyn
   const charge = {
     ...{ id: JOB_ID, jobId: JOB_ID, end: 'completed', rateCardVersion: 1, bookedAt: JOB.endedAt, lines: [] },
     ...{ exact: '5', rounding: 'microcredit-up', rated: '5', maxCredits: '5', absorbed: '0', charged: '5' },
-    ...{ draws: [], returned: [], links: {} },
+    ...{ draws: [], returned: [], refunds: [], links: {} },
   };
   const common = {
     [`GET /v1/jobs/${JOB_ID}/events`]: [200, events],

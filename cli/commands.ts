@@ -2,11 +2,16 @@
 import { Command, CommanderError } from 'commander';
 import { Refused } from './client';
 import { aboutCommands } from './commands/about';
+import { budgetCommands } from './commands/budgets';
 import { chargeCommands } from './commands/charges';
 import { creditCommands } from './commands/credits';
 import { demoCommands } from './commands/demo';
+import { exportCommands } from './commands/export';
 import { jobCommands } from './commands/jobs';
+import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
+import { transferCommands } from './commands/transfers';
+import { verifyCommands } from './commands/verify';
 import { describeProblem, EndsWith, EXIT, exitCodeOf } from './failures';
 import type { GlobalOptions } from './invocation';
 import { printable, type Terminal } from './output';
@@ -26,7 +31,19 @@ export function buildProgram(terminal: Terminal): Command {
     .option('--as <person>', 'a demo person, such as submitter, operator, finance or provider')
     .option('--json', 'print the API’s own JSON')
     .option('--no-color', 'no colours');
-  for (const add of [submitCommands, jobCommands, creditCommands, chargeCommands, aboutCommands, demoCommands]) {
+  for (const add of [
+    submitCommands,
+    jobCommands,
+    creditCommands,
+    chargeCommands,
+    budgetCommands,
+    refundCommands,
+    transferCommands,
+    verifyCommands,
+    exportCommands,
+    aboutCommands,
+    demoCommands,
+  ]) {
     add(program, terminal);
   }
   return program;

@@ -1,3 +1,4 @@
+import { parseCredits } from '../domain/credits';
 import { ConfigError, environmentOf, readConfig } from './config';
 
 const refusal = (env: Record<string, string>): string => {
@@ -25,6 +26,7 @@ test('an empty environment gives the embedded defaults', () => {
     heartbeatSeconds: 10,
     parkedGraceSeconds: 86_400,
     reconcileAfterSeconds: 120,
+    refundApprovalAbove: parseCredits('1000'),
     logLevel: 'info',
   });
 });
@@ -54,6 +56,8 @@ test.each([
   ['HOLDFAST_HEARTBEAT_SECONDS', '0.5'],
   ['HOLDFAST_PARKED_GRACE_SECONDS', 'a day'],
   ['HOLDFAST_RECONCILE_AFTER_SECONDS', '0'],
+  ['HOLDFAST_REFUND_APPROVAL_ABOVE', '1e3'],
+  ['HOLDFAST_REFUND_APPROVAL_ABOVE', '-1'],
   ['HOLDFAST_LOG_LEVEL', 'loud'],
 ])('%s=%j is refused with one sentence that names the variable', (name, value) => {
   const message = refusal({ [name]: value });

@@ -7,6 +7,8 @@ export const EXIT = {
   ok: 0,
   /** The API said no. */
   refused: 1,
+  /** The ledger does not follow from its operations. */
+  notSound: 1,
   wrongUsage: 2,
   notReachable: 3,
   /** A watched job ended without completing. */

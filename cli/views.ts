@@ -1,5 +1,6 @@
 /** The API's answers as people read them. Every amount and quantity is shown with the API's own digits. */
 import type { Balance, Charge, Draw, Job, JobUsage, Lot, Me, Quote, Result, Service } from './client';
+import { refundsView } from './ledgerViews';
 import { amountCell, type Column, formatPairs, formatTable, inCredits, instantCell, type Paint } from './output';
 
 const LEFT = (title: string): Column => ({ title });
@@ -66,6 +67,7 @@ export function jobView(job: Job, paint: Paint, url: string): string {
   ];
   if (job.endedAt) pairs.push(['ended', instantCell(job.endedAt)]);
   if (job.message && job.reason !== 'completed') pairs.push(['because', job.message]);
+  if (job.project) pairs.push(['project', job.project]);
   if (job.comment) pairs.push(['comment', job.comment]);
   pairs.push(...linksOf(job.links, url, ['self', 'charge', 'workflow']));
   const view = formatPairs(pairs, paint);
@@ -132,14 +134,24 @@ export function chargeView(charge: Charge, paint: Paint, url: string): string {
         ['not to exceed', inCredits(charge.maxCredits)],
         ['absorbed', inCredits(charge.absorbed)],
         ['charged', paint.bold(inCredits(charge.charged))],
+        ...(charge.refunds.length > 0 ? netPairs(charge, paint) : []),
       ],
       paint,
     ),
     `Paid by:\n${drawsView(charge.draws, paint)}`,
   ];
   if (charge.returned.length > 0) parts.push(`Released:\n${drawsView(charge.returned, paint)}`);
+  if (charge.refunds.length > 0) parts.push(`Refunds:\n${refundsView(charge.refunds, paint)}`);
   parts.push(formatPairs(linksOf(charge.links, url, ['self', 'dossier', 'job']), paint));
   return parts.join('\n\n');
+}
+
+function netPairs({ refunded, netCharged, netAbsorbed }: Charge, paint: Paint): [string, string][] {
+  return [
+    ['refunded', inCredits(refunded)],
+    ['remains charged', paint.bold(inCredits(netCharged))],
+    ['remains absorbed', inCredits(netAbsorbed)],
+  ];
 }
 
 export function chargeLinesView(charge: Charge, paint: Paint): string {
@@ -207,9 +219,11 @@ export function lotsView(lots: readonly Lot[], paint: Paint): string {
 export function balanceView(balance: Balance, paint: Paint): string {
   const rows: [string, string][] = [
     ...balance.byKind
-      .filter(({ available }) => available !== '0')
-      .map(({ kind, available }): [string, string] => [`available, ${kind}`, available]),
-    ['available', balance.available],
+      .filter(({ spendable }) => spendable !== '0')
+      .map(({ kind, spendable }): [string, string] => [`spendable, ${kind}`, spendable]),
+    ['spendable', balance.spendable],
+    // What is there and cannot be spent: not effective yet, or over and not booked.
+    ...(balance.available === balance.spendable ? [] : [['available', balance.available] as [string, string]]),
     ['reserved', balance.reserved],
     ['consumed', balance.consumed],
     ['expired', balance.expired],
@@ -298,7 +312,8 @@ function stateText({ state, reason }: Job, paint: Paint): string {
   return state === 'parked' || state === 'released' ? paint.yellow(text) : state;
 }
 
-function lotNote({ spendable, withdrawnAt, expired }: Lot): string {
+function lotNote({ spendable, withdrawnAt, expired, owed }: Lot): string {
+  if (owed !== '0') return `to be repaid: ${inCredits(owed)}`;
   if (spendable) return '';
   if (withdrawnAt !== null) return 'withdrawn';
   return expired === '0' ? 'nothing to spend' : 'expired';

@@ -1,7 +1,7 @@
 import { type Charge, findVisibleCharge, listVisibleCharges } from '../../db/charges';
 import type { Person } from '../../db/people';
 import type { ApiDependencies } from '../app';
-import { chargeView } from '../chargeView';
+import { chargeView, chargeViews } from '../chargeView';
 import { notFound } from '../problems';
 import { type Route, route } from '../route';
 import * as schemas from '../schemas';
@@ -24,7 +24,7 @@ export function chargeRoutes({ db }: ApiDependencies): Route[] {
       refusals: [],
       handle: async ({ person, query: { limit, cursor = null } }) => {
         const charges = await listVisibleCharges(db, person, { before: cursor, limit: limit + 1 });
-        const items = charges.slice(0, limit).map(chargeView);
+        const items = await chargeViews(db, charges.slice(0, limit), person);
         return { status: 200, body: { items, nextCursor: charges.length > limit ? (items.at(-1)?.id ?? null) : null } };
       },
     }),
@@ -32,11 +32,14 @@ export function chargeRoutes({ db }: ApiDependencies): Route[] {
       method: 'get',
       path: '/v1/charges/:id',
       tag: 'Charges',
-      summary: 'A charge',
+      summary: 'A charge, with what was refunded of it',
       params: schemas.idParams,
       answers: { 200: { description: 'The charge.', schema: schemas.charge } },
       refusals: ['not_found'],
-      handle: async ({ person, params }) => ({ status: 200, body: chargeView(await visibleCharge(person, params.id)) }),
+      handle: async ({ person, params }) => ({
+        status: 200,
+        body: await chargeView(db, await visibleCharge(person, params.id), person),
+      }),
     }),
     route({
       method: 'get',

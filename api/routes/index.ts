@@ -1,5 +1,6 @@
 import type { ApiDependencies } from '../app';
 import type { Route } from '../route';
+import { budgetRoutes } from './budgets';
 import { chargeRoutes } from './charges';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
@@ -7,7 +8,9 @@ import { jobRoutes } from './jobs';
 import { lotRoutes } from './lots';
 import { peopleRoutes } from './people';
 import { quoteRoutes } from './quotes';
+import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
+import { transferRoutes } from './transfers';
 
 /** Every route there is, in the order in which the documentation lists them. */
 export function allRoutes(dependencies: ApiDependencies): Route[] {
@@ -18,7 +21,10 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...jobRoutes(dependencies),
     ...peopleRoutes(dependencies),
     ...lotRoutes(dependencies),
+    ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),
+    ...refundRoutes(dependencies),
+    ...transferRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }

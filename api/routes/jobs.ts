@@ -61,6 +61,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
         'input_invalid',
         'service_not_sold',
         'reservation_closed',
+        'budget_exceeded',
       ],
       handle: (asked) => submitJob(dependencies, asked),
     }),
@@ -196,7 +197,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       handle: async ({ person, params }) => {
         const job = await visibleJob(person, params.id);
         const charge = await findChargeOfJob(db, job.id);
-        if (charge) return { status: 200, body: chargeView(charge) };
+        if (charge) return { status: 200, body: await chargeView(db, charge, person) };
         if (!isTerminal(job.state))
           throw new BillingError('job_not_ended', `The job is ${job.state}; it is charged when it ends.`);
         throw new BillingError('not_found', `The job was ${job.state} and nothing was charged: ${job.message ?? ''}`);

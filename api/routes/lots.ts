@@ -1,10 +1,13 @@
+import type { z } from 'zod';
+import { type AsOf, lotsAsOf } from '../../db/asOf';
 import { jobsParkedForCredits } from '../../db/jobs';
-import { type DescribedLot, findLot, grantLot, listLots, type NewLot } from '../../db/lots';
-import { findVisibleContract, findVisibleUser, type Person } from '../../db/people';
-import { formatCredits, parseCredits, sumOf } from '../../domain/credits';
+import { type DescribedLot, findLot, findVisibleLot, grantLot, listLots, type NewLot } from '../../db/lots';
+import { type Contract, findVisibleContract, findVisibleUser, type Person } from '../../db/people';
+import { formatCredits, parseCredits, sumOf, ZERO } from '../../domain/credits';
 import { BillingError } from '../../domain/errors';
+import { importedTimes, objectionToImport } from '../../domain/imports';
 import { type Instant, parseInstant } from '../../domain/instant';
-import { isAlive, LOT_KINDS, sharedLotExpiry } from '../../domain/lots';
+import { BUCKETS, isAlive, LOT_KINDS, type LotKind, sharedLotExpiry } from '../../domain/lots';
 import type { ApiDependencies } from '../app';
 import { notFound } from '../problems';
 import { type Route, route } from '../route';
@@ -12,8 +15,16 @@ import * as schemas from '../schemas';
 
 const TAG = 'Lots and balances';
 
+/** When a lot is granted, by whom and why; with when the customer received it, where it is imported. */
+interface Granting {
+  readonly actor: string;
+  readonly reason: string;
+  readonly at: Instant;
+  readonly receivedAt?: Instant;
+}
+
 export function lotRoutes(dependencies: ApiDependencies): Route[] {
-  const { db, log, workflows } = dependencies;
+  const { db, ledger, log, workflows } = dependencies;
 
   async function visibleContract(person: Person, id: string) {
     const contract = await findVisibleContract(db, person, id);
@@ -27,18 +38,31 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
     return user;
   }
 
-  async function lotsPage(poolId: string, at: Instant) {
-    const lots = await listLots(db, poolId);
+  async function visibleLot(person: Person, id: string) {
+    const lot = await findVisibleLot(db, person, id);
+    if (!lot) throw notFound('lot');
+    return lot;
+  }
+
+  /** The lots of a pool as they are, or as of the instants that were asked for. */
+  function lotsOf(poolId: string, asOf: AsOf): Promise<DescribedLot[]> {
+    return asOf.bookedAt === null && asOf.recordedAt === null ? listLots(db, poolId) : lotsAsOf(db, poolId, asOf);
+  }
+
+  async function lotsPage(poolId: string, query: AsOfQuery, now: Instant) {
+    const { at, asOf } = instantsOf(query, now);
+    const lots = await lotsOf(poolId, asOf);
     return { status: 200, body: { items: lots.map((lot) => lotView(lot, at)), nextCursor: null } };
   }
 
-  async function balance(poolId: string, at: Instant) {
-    return { status: 200, body: balanceView(await listLots(db, poolId), at) };
+  async function balance(poolId: string, query: AsOfQuery, now: Instant) {
+    const { at, asOf } = instantsOf(query, now);
+    return { status: 200, body: balanceView(await lotsOf(poolId, asOf), at, asOf) };
   }
 
   /** Grants a lot once and wakes the jobs that wait for it. */
-  async function grant(lot: NewLot, by: { actor: string; reason: string; at: Instant }) {
-    await grantLot(db, { lot, ...by });
+  async function grant(lot: NewLot, by: Granting) {
+    await grantLot(ledger, { lot, ...by });
     for (const { id } of await jobsParkedForCredits(db, lot.poolId)) {
       // A parked job also asks by itself from time to time, so a lost wake-up only costs time.
       await workflows
@@ -55,6 +79,8 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
   };
   const balanceAnswer = { 200: { description: 'The balance.', schema: schemas.balance } };
   const grantAnswer = { 201: { description: 'Granted.', schema: schemas.lot } };
+  const asOfDescription =
+    'With bookedAt or recordedAt as of then: with what counted and was known, and the lives that lots had.';
 
   return [
     route({
@@ -62,20 +88,26 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
       path: '/v1/contracts/:id/lots',
       tag: TAG,
       summary: 'The shared and courtesy lots of a contract',
+      description: asOfDescription,
       params: schemas.idParams,
+      query: schemas.asOfQuery,
       answers: lotsAnswer,
       refusals: ['not_found'],
-      handle: async ({ person, params, at }) => lotsPage((await visibleContract(person, params.id)).id, at),
+      handle: async ({ person, params, query, at }) =>
+        lotsPage((await visibleContract(person, params.id)).id, query, at),
     }),
     route({
       method: 'get',
       path: '/v1/contracts/:id/balance',
       tag: TAG,
-      summary: 'What a contract can spend now',
+      summary: 'What a contract can spend, now or as of another instant',
+      description: asOfDescription,
       params: schemas.idParams,
+      query: schemas.asOfQuery,
       answers: balanceAnswer,
       refusals: ['not_found'],
-      handle: async ({ person, params, at }) => balance((await visibleContract(person, params.id)).id, at),
+      handle: async ({ person, params, query, at }) =>
+        balance((await visibleContract(person, params.id)).id, query, at),
     }),
     route({
       method: 'post',
@@ -83,40 +115,26 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
       tag: TAG,
       summary: 'Grant a shared or courtesy lot to a contract',
       description:
-        'A shared lot expires 12 months after its purchase or with its contract, whichever is earlier. Jobs parked for credits go on at once.',
+        'A shared lot expires 12 months after its purchase or with its contract, whichever is earlier. It repays the advances of the contract first. Jobs parked for credits go on at once.',
       roles: ['provider'],
       params: schemas.idParams,
       body: schemas.contractLotRequest,
       idempotent: true,
       answers: grantAnswer,
-      refusals: ['not_found', 'lot_invalid'],
+      refusals: ['not_found', 'lot_invalid', 'overloaded'],
       handle: async ({ person, params, body, resourceId, claimedAt }) => {
         const contract = await visibleContract(person, params.id);
         const by = { actor: person.userId, reason: body.reason, at: claimedAt };
-        const common = {
-          id: resourceId,
-          poolId: contract.id,
-          amount: parseCredits(body.amount),
-          effectiveAt: claimedAt,
-        };
-        if (body.kind === 'courtesy') {
-          const expiresAt = parseInstant(body.expiresAt);
-          return grant(
-            { ...common, kind: 'courtesy', source: 'courtesy', expiresAt, purchasedAt: null, reference: null },
-            by,
-          );
-        }
-        const purchasedAt = body.purchasedAt === undefined ? claimedAt : parseInstant(body.purchasedAt);
-        if (purchasedAt > claimedAt) {
-          throw new BillingError('lot_invalid', `body.purchasedAt: ${purchasedAt} is in the future.`);
-        }
-        const expiresAt = sharedLotExpiry({
-          purchasedAt,
-          contractEndsAt: contract.endsAt,
-          timeZone: contract.timeZone,
-        });
-        const reference = body.reference ?? null;
-        return grant({ ...common, kind: 'shared', source: 'purchase', expiresAt, purchasedAt, reference }, by);
+        const lot = { id: resourceId, poolId: contract.id, amount: parseCredits(body.amount) };
+        if (body.kind === 'courtesy') return grant({ ...lot, ...courtesyOf(body, claimedAt) }, by);
+        const { receivedAt, ...times } = sharedTimes(body, contract, claimedAt);
+        const shared = {
+          kind: 'shared',
+          source: body.source,
+          reference: body.reference ?? null,
+          advance: false,
+        } as const;
+        return grant({ ...lot, ...shared, ...times }, { ...by, ...(receivedAt !== undefined && { receivedAt }) });
       },
     }),
     route({
@@ -124,51 +142,144 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
       path: '/v1/users/:id/lots',
       tag: TAG,
       summary: 'The individual lots of a user',
+      description: asOfDescription,
       params: schemas.idParams,
+      query: schemas.asOfQuery,
       answers: lotsAnswer,
       refusals: ['not_found'],
-      handle: async ({ person, params, at }) => lotsPage((await visibleUser(person, params.id)).id, at),
+      handle: async ({ person, params, query, at }) => lotsPage((await visibleUser(person, params.id)).id, query, at),
     }),
     route({
       method: 'get',
       path: '/v1/users/:id/balance',
       tag: TAG,
-      summary: 'What a user can spend of their own now',
+      summary: 'What a user can spend of their own, now or as of another instant',
+      description: asOfDescription,
       params: schemas.idParams,
+      query: schemas.asOfQuery,
       answers: balanceAnswer,
       refusals: ['not_found'],
-      handle: async ({ person, params, at }) => balance((await visibleUser(person, params.id)).id, at),
+      handle: async ({ person, params, query, at }) => balance((await visibleUser(person, params.id)).id, query, at),
     }),
     route({
       method: 'post',
       path: '/v1/users/:id/lots',
       tag: TAG,
       summary: 'Grant an individual lot to a user',
+      description: 'What was received before 2013-12-13 is shared, whatever it was called: import it into a contract.',
       roles: ['provider'],
       params: schemas.idParams,
       body: schemas.userLotRequest,
       idempotent: true,
       answers: grantAnswer,
-      refusals: ['not_found', 'lot_invalid'],
+      refusals: ['not_found', 'lot_invalid', 'overloaded'],
       handle: async ({ person, params, body, resourceId, claimedAt }) => {
         const user = await visibleUser(person, params.id);
+        const imported = body.source === 'import' ? timesOfImport('individual', body, claimedAt) : undefined;
         return grant(
           {
             id: resourceId,
             poolId: user.id,
             kind: 'individual',
-            source: 'allocation',
+            source: body.source,
             amount: parseCredits(body.amount),
-            effectiveAt: claimedAt,
+            effectiveAt: imported?.effectiveAt ?? claimedAt,
             expiresAt: null,
-            purchasedAt: null,
+            purchasedAt: body.purchasedAt === undefined ? null : parseInstant(body.purchasedAt),
             reference: body.reference ?? null,
+            advance: false,
           },
-          { actor: person.userId, reason: body.reason, at: claimedAt },
+          {
+            actor: person.userId,
+            reason: body.reason,
+            at: claimedAt,
+            ...(imported && { receivedAt: imported.receivedAt }),
+          },
         );
       },
     }),
+    route({
+      method: 'get',
+      path: '/v1/lots/:id/balance',
+      tag: TAG,
+      summary: 'What a lot holds, now or as of another instant',
+      description: asOfDescription,
+      params: schemas.idParams,
+      query: schemas.asOfQuery,
+      answers: { 200: { description: 'The balance.', schema: schemas.lotBalance } },
+      refusals: ['not_found'],
+      handle: async ({ person, params, query, at: now }) => {
+        const lot = await visibleLot(person, params.id);
+        const { at, asOf } = instantsOf(query, now);
+        const then = (await lotsOf(lot.poolId, asOf)).find(({ id }) => id === lot.id);
+        return { status: 200, body: lotBalanceView(lot, then, at, asOf) };
+      },
+    }),
   ];
+}
+
+type AsOfQuery = z.output<typeof schemas.asOfQuery>;
+
+/** What is asked for, and the instant whose lives decide what is spendable then. */
+function instantsOf({ bookedAt, recordedAt }: AsOfQuery, now: Instant): { at: Instant; asOf: AsOf } {
+  const asOf = {
+    bookedAt: bookedAt === undefined ? null : parseInstant(bookedAt),
+    recordedAt: recordedAt === undefined ? null : parseInstant(recordedAt),
+  };
+  return { at: asOf.bookedAt ?? asOf.recordedAt ?? now, asOf };
+}
+
+function courtesyOf(body: z.output<typeof schemas.courtesyLotRequest>, at: Instant) {
+  return {
+    kind: 'courtesy',
+    source: 'courtesy',
+    effectiveAt: at,
+    expiresAt: parseInstant(body.expiresAt),
+    purchasedAt: null,
+    reference: null,
+    advance: body.repay,
+  } as const;
+}
+
+function sharedTimes(body: z.output<typeof schemas.sharedLotRequest>, contract: Contract, at: Instant) {
+  const times = body.source === 'import' ? timesOfImport('shared', body, at) : timesOfPurchase(body, at);
+  const expiresAt = sharedLotExpiry({
+    purchasedAt: times.purchasedAt,
+    contractEndsAt: contract.endsAt,
+    timeZone: contract.timeZone,
+  });
+  return { ...times, expiresAt };
+}
+
+interface SharedTimes {
+  readonly purchasedAt: Instant;
+  readonly effectiveAt: Instant;
+  readonly receivedAt?: Instant;
+}
+
+function timesOfPurchase({ purchasedAt: given }: { purchasedAt?: string | undefined }, at: Instant): SharedTimes {
+  const purchasedAt = given === undefined ? at : parseInstant(given);
+  if (purchasedAt > at) throw new BillingError('lot_invalid', `body.purchasedAt: ${purchasedAt} is in the future.`);
+  return { purchasedAt, effectiveAt: at };
+}
+
+/** The times of what is imported. @throws BillingError `lot_invalid` when they cannot be (R3, R5). */
+function timesOfImport(
+  kind: 'individual' | 'shared',
+  given: { receivedAt?: string | undefined; effectiveAt?: string | undefined; purchasedAt?: string | undefined },
+  at: Instant,
+) {
+  const read = (text: string | undefined) => (text === undefined ? undefined : parseInstant(text));
+  const { receivedAt, effectiveAt, purchasedAt } = given;
+  if (receivedAt === undefined) throw new Error('an import without receivedAt came through its schema');
+  const times = importedTimes({
+    receivedAt: parseInstant(receivedAt),
+    effectiveAt: read(effectiveAt),
+    purchasedAt: read(purchasedAt),
+  });
+  const objection = objectionToImport(kind, times, at);
+  if (objection) throw new BillingError('lot_invalid', `body.${objection}`);
+  return times;
 }
 
 function lotView(lot: DescribedLot, at: Instant) {
@@ -184,30 +295,55 @@ function lotView(lot: DescribedLot, at: Instant) {
     expired: formatCredits(lot.expired),
     withdrawn: formatCredits(lot.withdrawn),
     purchasedAt: lot.purchasedAt,
+    receivedAt: lot.receivedAt,
     effectiveAt: lot.effectiveAt,
     expiresAt: lot.expiresAt,
     withdrawnAt: lot.withdrawnAt,
+    endedAs: lot.endedAs,
+    advance: lot.advance,
+    owed: formatCredits(lot.advance ? lot.consumed : ZERO),
     spendable: lot.available > 0n && isAlive(lot, at),
   };
 }
 
-function balanceView(lots: readonly DescribedLot[], at: Instant) {
-  const alive = lots.filter((lot) => isAlive(lot, at));
+function balanceView(lots: readonly DescribedLot[], at: Instant, asOf: AsOf) {
   return {
     at,
-    available: formatCredits(sumOf(alive, (lot) => lot.available)),
-    reserved: formatCredits(sumOf(lots, (lot) => lot.reserved)),
-    consumed: formatCredits(sumOf(lots, (lot) => lot.consumed)),
-    expired: formatCredits(sumOf(lots, (lot) => lot.expired)),
-    withdrawn: formatCredits(sumOf(lots, (lot) => lot.withdrawn)),
-    byKind: LOT_KINDS.map((kind) => ({
-      kind,
-      available: formatCredits(
-        sumOf(
-          alive.filter((lot) => lot.kind === kind),
-          (lot) => lot.available,
-        ),
-      ),
-    })),
+    ...asOf,
+    ...amountsOf(lots, at),
+    byKind: LOT_KINDS.map((kind) => ({ kind, ...amountsOf(ofKind(lots, kind), at) })),
   };
+}
+
+function lotBalanceView(lot: DescribedLot, then: DescribedLot | undefined, at: Instant, asOf: AsOf) {
+  return {
+    lotId: lot.id,
+    kind: lot.kind,
+    at,
+    ...asOf,
+    ...amountsOf(then ? [then] : [], at),
+    effectiveAt: then?.effectiveAt ?? null,
+    expiresAt: then?.expiresAt ?? null,
+    withdrawnAt: then?.withdrawnAt ?? null,
+  };
+}
+
+function amountsOf(lots: readonly DescribedLot[], at: Instant) {
+  const alive = lots.filter((lot) => isAlive(lot, at));
+  const [available, reserved, consumed, expired, withdrawn] = BUCKETS.map((bucket) =>
+    formatCredits(sumOf(lots, (lot) => lot[bucket])),
+  );
+  return {
+    granted: formatCredits(sumOf(lots, (lot) => lot.granted)),
+    spendable: formatCredits(sumOf(alive, (lot) => lot.available)),
+    available,
+    reserved,
+    consumed,
+    expired,
+    withdrawn,
+  };
+}
+
+function ofKind(lots: readonly DescribedLot[], kind: LotKind): DescribedLot[] {
+  return lots.filter((lot) => lot.kind === kind);
 }

@@ -51,7 +51,7 @@ export function chargeCommands(program: Command, terminal: Terminal): void {
 }
 
 /** Finds a charge by its own id or by that of its job. */
-async function findCharge(client: Client, id: string): Promise<Answer<Charge>> {
+export async function findCharge(client: Client, id: string): Promise<Answer<Charge>> {
   try {
     return await client.charge(id);
   } catch (error) {

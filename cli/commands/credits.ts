@@ -1,5 +1,6 @@
 /** Lots, balances and grants. */
 import type { Command } from 'commander';
+import { parseInstant } from '../../domain/instant';
 import type { Answer, Balance, Client, Lot, Page } from '../client';
 import { WrongUsage } from '../failures';
 import { contractOf, type Invocation, invocationOf } from '../invocation';
@@ -10,29 +11,37 @@ import { readAmount } from './submit';
 interface PoolOptions {
   readonly contract?: string;
   readonly user?: string;
+  readonly asOf?: string;
+  readonly knownAt?: string;
 }
 
-interface GrantOptions extends PoolOptions {
+interface GrantOptions {
+  readonly contract?: string;
+  readonly user?: string;
   readonly reason: string;
   readonly reference?: string;
   readonly courtesyUntil?: string;
+  readonly repay?: boolean;
+  readonly received?: string;
+  readonly effective?: string;
+  readonly purchased?: string;
 }
 
 export function creditCommands(program: Command, terminal: Terminal): void {
-  pools(program.command('lots').description('your lots and those of your contracts')).action(
+  asOf(pools(program.command('lots').description('your lots and those of your contracts'))).action(
     (options: PoolOptions, command: Command) =>
       showPools<Page<Lot>>(invocationOf(command, terminal), options, {
-        ofUser: (client, id) => client.userLots(id),
-        ofContract: (client, id) => client.contractLots(id),
+        ofUser: (client, id) => client.userLots(id, instantsOf(options)),
+        ofContract: (client, id) => client.contractLots(id, instantsOf(options)),
         view: ({ items }, { output }) => lotsView(items, output.paint),
       }),
   );
 
-  pools(program.command('balance').description('what you and your contracts can spend now')).action(
+  asOf(pools(program.command('balance').description('what you and your contracts can spend'))).action(
     (options: PoolOptions, command: Command) =>
       showPools<Balance>(invocationOf(command, terminal), options, {
-        ofUser: (client, id) => client.userBalance(id),
-        ofContract: (client, id) => client.contractBalance(id),
+        ofUser: (client, id) => client.userBalance(id, instantsOf(options)),
+        ofContract: (client, id) => client.contractBalance(id, instantsOf(options)),
         view: (balance, { output }) => balanceView(balance, output.paint),
       }),
   );
@@ -41,17 +50,43 @@ export function creditCommands(program: Command, terminal: Terminal): void {
     .requiredOption('--reason <text>', 'why; stays in the ledger')
     .option('--reference <text>', 'an order number or the like')
     .option('--courtesy-until <instant>', 'a courtesy lot of a contract that ends at this instant')
+    .option('--repay', 'an advance: the next shared lots repay what was used of the courtesy lot')
+    .option('--received <instant>', 'an import: when the customer received the credits')
+    .option('--effective <instant>', 'from when on an import can be spent, if not from when it was received')
+    .option('--purchased <instant>', 'when a shared lot was purchased, if not now')
     .action(async (credits: string, options: GrantOptions, command: Command) => {
       readAmount('The amount', credits);
-      if ((options.contract === undefined) === (options.user === undefined)) {
-        throw new WrongUsage('Say who gets the credits: either --contract or --user.');
-      }
+      refuseContradictions(options);
+      timesOf(options);
       const invocation = invocationOf(command, terminal, 'provider');
       const { body, text } = await grant(invocation.client, credits, options);
       const { output } = invocation;
       if (output.json) output.raw(text);
       else output.say(`${inCredits(body.granted)} granted.\n\n${lotsView([body], output.paint)}`);
     });
+}
+
+function asOf(command: Command): Command {
+  return command
+    .option('--as-of <instant>', 'as of this instant: with what is booked not later')
+    .option('--known-at <instant>', 'as it was known at this instant: with what was recorded not later');
+}
+
+/** The instants that are asked for; those that are none are wrong usage. */
+function instantsOf({ asOf: bookedAt, knownAt: recordedAt }: PoolOptions): Record<string, string> {
+  return {
+    ...(bookedAt !== undefined && { bookedAt: readInstant('--as-of', bookedAt) }),
+    ...(recordedAt !== undefined && { recordedAt: readInstant('--known-at', recordedAt) }),
+  };
+}
+
+/** @throws WrongUsage unless the text is an instant. */
+export function readInstant(name: string, text: string): string {
+  try {
+    return parseInstant(text);
+  } catch (error) {
+    throw new WrongUsage(`${name}: ${(error as Error).message}.`, { cause: error });
+  }
 }
 
 function pools(command: Command): Command {
@@ -68,6 +103,7 @@ interface PoolView<T> {
 
 /** One pool when one is named; otherwise the person's own and those of all contracts the person is authorised on. */
 async function showPools<T>(invocation: Invocation, options: PoolOptions, show: PoolView<T>): Promise<void> {
+  instantsOf(options);
   const { client, output } = invocation;
   const { contract, user } = options;
   if (contract !== undefined && user !== undefined) throw new WrongUsage('Give either --contract or --user.');
@@ -98,22 +134,47 @@ async function showPools<T>(invocation: Invocation, options: PoolOptions, show: 
   output.say(parts.join('\n\n'));
 }
 
-async function namedContract(client: Client, wanted: string): Promise<string> {
+/** The contract that is meant. @throws WrongUsage when that is not clear. */
+export async function namedContract(client: Client, wanted: string | undefined): Promise<string> {
   const id = await contractOf(client, (await client.me()).body, wanted);
   if (id === null) throw new WrongUsage('Name a contract.');
   return id;
 }
 
 async function grant(client: Client, amount: string, options: GrantOptions): Promise<Answer<Lot>> {
-  const { contract, user, reason, reference, courtesyUntil } = options;
+  const { contract, user, reason, reference, courtesyUntil, repay = false } = options;
   const common = { amount, reason };
-  const referred = { ...common, ...(reference !== undefined && { reference }) };
-  if (user !== undefined) {
-    if (courtesyUntil !== undefined) throw new WrongUsage('A courtesy lot belongs to a contract.');
-    return client.grantToUser(user, referred);
-  }
+  const referred = { ...common, ...(reference !== undefined && { reference }), ...timesOf(options) };
+  if (user !== undefined) return client.grantToUser(user, referred);
   const id = await namedContract(client, contract ?? '');
   if (courtesyUntil === undefined) return client.grantToContract(id, { kind: 'shared', ...referred });
-  if (reference !== undefined) throw new WrongUsage('A courtesy lot has no reference.');
-  return client.grantToContract(id, { kind: 'courtesy', ...common, expiresAt: courtesyUntil });
+  return client.grantToContract(id, { kind: 'courtesy', ...common, expiresAt: courtesyUntil, repay });
+}
+
+/** What cannot be meant is refused before anything is sent. */
+function refuseContradictions(options: GrantOptions): void {
+  const { contract, user, reference, courtesyUntil, repay, received, effective, purchased } = options;
+  if ((contract === undefined) === (user === undefined)) {
+    throw new WrongUsage('Say who gets the credits: either --contract or --user.');
+  }
+  if (courtesyUntil === undefined) {
+    if (repay) throw new WrongUsage('An advance is a courtesy lot: give --courtesy-until, too.');
+  } else {
+    if (user !== undefined) throw new WrongUsage('A courtesy lot belongs to a contract.');
+    if (reference !== undefined) throw new WrongUsage('A courtesy lot has no reference.');
+    if ([received, effective, purchased].some((one) => one !== undefined)) {
+      throw new WrongUsage('A courtesy lot has no times of its own but its end.');
+    }
+  }
+  if (effective !== undefined && received === undefined) {
+    throw new WrongUsage('Only what is imported has times of its own: give --received, too.');
+  }
+}
+
+function timesOf({ received, effective, purchased }: GrantOptions) {
+  return {
+    ...(received !== undefined && { source: 'import' as const, receivedAt: readInstant('--received', received) }),
+    ...(effective !== undefined && { effectiveAt: readInstant('--effective', effective) }),
+    ...(purchased !== undefined && { purchasedAt: readInstant('--purchased', purchased) }),
+  };
 }

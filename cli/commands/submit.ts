@@ -23,6 +23,7 @@ interface SubmitOptions extends WorkOptions {
   readonly quote?: string;
   readonly timeLimit?: string;
   readonly comment?: string;
+  readonly project?: string;
   readonly watch?: boolean;
   readonly yes?: boolean;
 }
@@ -34,6 +35,7 @@ export function submitCommands(program: Command, terminal: Terminal): void {
     .option('--quote <id>', 'submit what was quoted; without a file')
     .option('--time-limit <seconds>', 'stop the job after this running time')
     .option('--comment <text>', 'a note that stays with the job')
+    .option('--project <name>', 'what the job is for; budgets can limit what a project costs')
     .option('--watch', 'follow the job to its end')
     .option('-y, --yes', 'accept the quote without being asked')
     .action(async (file: string | undefined, options: SubmitOptions, command: Command) => {
@@ -119,10 +121,11 @@ async function requestOf(
   file: string | undefined,
   options: SubmitOptions,
 ): Promise<JobRequest | undefined> {
-  const { quote, max, expected, timeLimit, comment, yes } = options;
+  const { quote, max, expected, timeLimit, comment, project, yes } = options;
   const common = {
     ...(timeLimit !== undefined && { timeLimitSeconds: Number(timeLimit) }),
     ...(comment !== undefined && { comment }),
+    ...(project !== undefined && { project }),
   };
   if (quote !== undefined) return { quoteId: quote, ...common };
   const work = await prepare(client, file ?? '', { ...options, service: serviceOf(options) });

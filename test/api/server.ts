@@ -22,11 +22,13 @@ import { allRoutes } from '../../api/routes';
 import { problem } from '../../api/schemas';
 import { temporalWorkflows } from '../../api/temporal';
 import { connect, type Db } from '../../db/client';
+import { type Ledger, type LedgerOptions, openLedger } from '../../db/ledger';
 import { openFolderStore } from '../../db/objectStore';
 import { type DEMO, type DemoKey, seed } from '../../db/seed';
 import { createTestDatabase } from '../../db/testing/database';
 import { brokenInvariants } from '../../db/testing/invariants';
 import { packageRoot } from '../../dev/root';
+import { type Credits, parseCredits } from '../../domain/credits';
 import { REFUSALS, type RefusalCode } from '../../domain/errors';
 import { type Instant, instantOfMilliseconds } from '../../domain/instant';
 import { jobWorkflowId } from '../../domain/job';
@@ -62,6 +64,10 @@ export interface Heard {
 export interface TestApi {
   readonly url: string;
   readonly db: Db;
+  /** As the owner of the schema, for what a test has to arrange. */
+  readonly owner: Db;
+  /** Another ledger of the same database than the API's. */
+  readonly ledger: Ledger;
   readonly keys: Readonly<Record<string, DemoKey>>;
   /** What the API takes for the present, as a distance from the real one. */
   readonly clock: { aheadMs: number };
@@ -83,6 +89,10 @@ export interface StartApi {
   readonly databaseUrl?: (direct: string) => string | Promise<string>;
   /** Where the API finds Temporal, when not at the test's server. */
   readonly temporalAddress?: string;
+  /** How much the API's ledger lets wait. */
+  readonly ledger?: LedgerOptions;
+  /** What may be given back of a charge without a second person. */
+  readonly refundApprovalAbove?: Credits;
 }
 
 /** Starts the API; {@link TestApi.close} ends it. */
@@ -94,9 +104,11 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
   ends.push(() => database.drop());
   ends.push(() => temporal.client.connection.close());
   const { namespace } = temporal;
-  const keys = await seed(database.db, {}, now());
+  const keys = await seed(database.ledger, {}, now());
   const db = connect((await options.databaseUrl?.(database.url)) ?? database.url, { poolMax: 8 });
+  const ledger = openLedger(db, options.ledger);
   ends.push(() => db.destroy());
+  ends.push(() => ledger.close());
   const connection = Connection.lazy({ address: options.temporalAddress ?? temporal.address });
   const client = new Client({ connection, namespace });
   ends.push(() => connection.close());
@@ -104,6 +116,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
   const clock = { aheadMs: 0 };
   const dependencies: ApiDependencies = {
     db,
+    ledger,
     store: await openFolderStore(objects),
     services: SERVICES,
     workflows: temporalWorkflows(client),
@@ -113,6 +126,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
       inputBytesMax: INPUT_BYTES_MAX,
       heartbeatSeconds: 5,
       parkedGraceSeconds: 60,
+      refundApprovalAbove: options.refundApprovalAbove ?? parseCredits('1000'),
       temporalUiUrl: 'http://127.0.0.1:8233',
     },
   };
@@ -159,6 +173,8 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
   return {
     url,
     db: database.db,
+    owner: database.owner,
+    ledger: database.ledger,
     keys,
     clock,
     client,
@@ -181,7 +197,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
           namespace,
           taskQueue: JOBS_TASK_QUEUE,
           workflowBundle: { codePath },
-          activities: createJobActivities({ db: database.db }),
+          activities: createJobActivities({ ledger: database.ledger }),
         }),
       );
     },
@@ -237,7 +253,7 @@ function requestOf(method: string, one: Ask, keys: Readonly<Record<string, DemoK
     headers: {
       ...(apiKey !== undefined && { Authorization: `Bearer ${apiKey}` }),
       ...(isJson && { 'Content-Type': 'application/json' }),
-      ...(method === 'POST' && key !== null && { 'Idempotency-Key': key ?? randomUUID() }),
+      ...(!['GET', 'HEAD'].includes(method) && key !== null && { 'Idempotency-Key': key ?? randomUUID() }),
       ...one.headers,
     },
   };
