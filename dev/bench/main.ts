@@ -1,185 +1,123 @@
 /**
  * `npm run bench [-- --only NAME] [-- --json FILE]`: ratios of what we do against the barest way to do as much, measured in
- * the same run on the same servers, in alternating rounds.
+ * the same run on the same servers, in alternating rounds. Each figure is one JSON line on standard output; progress goes
+ * to standard error.
  */
-import { randomUUID } from 'node:crypto';
 import { appendFile, writeFile } from 'node:fs/promises';
-import { WithStartWorkflowOperation } from '@temporalio/client';
-import { Command } from 'commander';
-import { v7 as uuidv7 } from 'uuid';
-import { insertJob } from '../../db/jobs';
-import { DEMO } from '../../db/seed';
-import { parseCredits } from '../../domain/credits';
-import { instantOfMilliseconds } from '../../domain/instant';
-import { jobWorkflowId } from '../../domain/job';
-import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE, type JobInput } from '../../workflows/messages';
-import { bareJob, bareUpdate, bareUpdateWithStart } from './workflows';
+import { availableParallelism, loadavg } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import type { Effort, Figure } from './figure';
+import { benchJobPost, benchJobWorkflow } from './jobs';
+import { benchHotPool } from './ledger/hotPool';
+import { benchHotPoolLatency } from './ledger/hotPoolLatency';
+import { benchHotPoolTail } from './ledger/hotPoolTail';
+import { benchJournalSize } from './ledger/journalSize';
+import { benchManyLots } from './ledger/manyLots';
+import { benchManyPools } from './ledger/manyPools';
+import { type BenchServer, startBenchServer } from './ledger/server';
+import { benchVerify } from './ledger/verify';
+import { benchWal } from './ledger/wal';
 import { type BenchWorld, startBenchWorld } from './world';
 
-/** One line of output: `ratio` is ours / baseline, in `unit`. */
-interface Figure {
-  readonly name: string;
-  readonly params: Readonly<Record<string, number | string>>;
-  readonly ours: number;
-  readonly baseline: number;
-  readonly ratio: number;
-  readonly unit: string;
+/** Servers are started when the first figure asks for them, and stay for the others. */
+interface Servers {
+  readonly world: () => Promise<BenchWorld>;
+  readonly ledger: () => Promise<BenchServer>;
 }
 
-const BENCHES: Readonly<Record<string, (world: BenchWorld) => Promise<Figure>>> = {
-  'job-workflow': benchJobWorkflow,
-  'job-post': benchJobPost,
+type Bench = (servers: Servers, effort: Effort) => Promise<Figure | Figure[]>;
+
+const onWorld =
+  (bench: (world: BenchWorld) => Promise<Figure>): Bench =>
+  async ({ world }) =>
+    bench(await world());
+const onLedger =
+  (bench: (server: BenchServer, effort: Effort) => Promise<Figure | Figure[]>): Bench =>
+  async ({ ledger }, effort) =>
+    bench(await ledger(), effort);
+
+/** The families, each with its figures; `--only` takes the name of either. */
+const FAMILIES: Readonly<Record<string, Readonly<Record<string, Bench>>>> = {
+  jobs: {
+    'job-workflow': onWorld(benchJobWorkflow),
+    'job-post': onWorld(benchJobPost),
+  },
+  ledger: {
+    'hot-pool': onLedger(benchHotPool),
+    'hot-pool-latency': onLedger(benchHotPoolLatency),
+    'hot-pool-tail': onLedger(benchHotPoolTail),
+    'journal-size': onLedger(benchJournalSize),
+    'many-pools': onLedger(benchManyPools),
+    'many-lots': onLedger(benchManyLots),
+    wal: onLedger(benchWal),
+    verify: onLedger(benchVerify),
+  },
 };
+const FIGURES: Readonly<Record<string, Bench>> = Object.assign({}, ...Object.values(FAMILIES));
 
 async function main(): Promise<void> {
-  const options = new Command('bench')
-    .option('--only <name>', `one of ${Object.keys(BENCHES).join(', ')}`)
+  const names = [...Object.keys(FAMILIES), ...Object.keys(FIGURES)].join(', ');
+  const { only, json, ...effort } = new Command('bench')
+    .option('--only <name>', `a family or a figure: ${names}`)
     .option('--json <file>', 'write the lines to a file too')
+    .option('--rounds <n>', 'how often each measurement of the ledger is taken', whole, 5)
+    .option('--seconds <n>', 'how long a measurement of the ledger takes', whole, 3)
+    .option('--sizes <n,n>', 'journal-size: operations in the journal', wholes, [1_000_000, 10_000_000])
     .parse()
-    .opts<{ only?: string; json?: string }>();
-  const names = options.only === undefined ? Object.keys(BENCHES) : [options.only];
-  const unknown = names.find((name) => !(name in BENCHES));
-  if (unknown !== undefined)
-    throw new Error(`there is no benchmark "${unknown}"; there are ${Object.keys(BENCHES).join(', ')}`);
-  if (options.json !== undefined) await writeFile(options.json, '');
-  const world = await startBenchWorld();
+    .opts<Effort & { only?: string; json?: string }>();
+  const benches = only === undefined ? FIGURES : (FAMILIES[only] ?? pick(FIGURES, only));
+  if (!benches) throw new Error(`there is no benchmark "${only}"; there are ${names}`);
+  if (json !== undefined) await writeFile(json, '');
+
+  const { servers, stop } = startWhenAsked();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().then(() => process.exit(1)));
   try {
-    for (const name of names) {
-      const line = JSON.stringify(await BENCHES[name]?.(world));
-      process.stdout.write(`${line}\n`);
-      if (options.json !== undefined) await appendFile(options.json, `${line}\n`);
+    for (const bench of Object.values(benches)) {
+      // What others do on the machine meanwhile explains more than any figure.
+      const machine = { processors: availableParallelism(), loadBefore: loadavg()[0] };
+      for (const figure of [await bench(servers, effort)].flat()) {
+        const line = JSON.stringify({ ...figure, machine });
+        process.stdout.write(`${line}\n`);
+        if (json !== undefined) await appendFile(json, `${line}\n`);
+      }
     }
   } finally {
-    await world.stop();
+    await stop();
   }
 }
 
-/** A job workflow against a bare workflow with the same activities: milliseconds per job, several at once. */
-async function benchJobWorkflow(world: BenchWorld): Promise<Figure> {
-  const rounds = 8;
-  const jobs = 24;
-  const start = (type: 'job' | 'bareJob') => async () => {
-    const input = await writeJob(world);
-    const args = type === 'job' ? [input] : [input, EMBEDDED_TASK_QUEUE];
-    const workflowId = type === 'job' ? jobWorkflowId(input.jobId) : `bare/${input.jobId}`;
-    await world.client.workflow.execute(type, { workflowId, taskQueue: JOBS_TASK_QUEUE, args });
-  };
-  const perJob = async (work: () => Promise<void>) => {
-    const began = performance.now();
-    await atOnce(jobs, 8, work);
-    return (performance.now() - began) / jobs;
-  };
-  const { ours, baseline } = await alternate(
-    rounds,
-    () => perJob(start('job')),
-    () => perJob(start('bareJob')),
-  );
-  return figure('job-workflow', { rounds, jobs, atOnce: 8, baseline: bareJob.name }, ours, baseline, 'ms per job');
+function pick<T>(all: Readonly<Record<string, T>>, name: string): Readonly<Record<string, T>> | undefined {
+  const picked = all[name];
+  return picked && { [name]: picked };
 }
 
-/** `POST /v1/jobs` until its 201 against a bare update-with-start until its answer: p50, one at a time. */
-async function benchJobPost(world: BenchWorld): Promise<Figure> {
-  const rounds = 60;
-  const ours = async () => {
-    const began = performance.now();
-    const { id } = await world.call<{ id: string }>('POST', '/v1/jobs', { quoteId: world.quoteId });
-    const took = performance.now() - began;
-    // Its tail must not run into the next measurement.
-    await world.client.workflow.getHandle(jobWorkflowId(id)).result();
-    return took;
+function startWhenAsked(): { servers: Servers; stop: () => Promise<void> } {
+  const started: Promise<{ stop(): Promise<void> }>[] = [];
+  const once = <T extends { stop(): Promise<void> }>(start: () => Promise<T>) => {
+    let running: Promise<T> | undefined;
+    return () => {
+      if (running === undefined) {
+        running = start();
+        started.push(running);
+      }
+      return running;
+    };
   };
-  const bare = async () => {
-    const workflowId = `bare-update/${randomUUID()}`;
-    const began = performance.now();
-    await world.client.workflow.executeUpdateWithStart(bareUpdate, {
-      updateId: 'bare',
-      startWorkflowOperation: new WithStartWorkflowOperation<typeof bareUpdateWithStart>('bareUpdateWithStart', {
-        workflowId,
-        taskQueue: JOBS_TASK_QUEUE,
-        args: [],
-        workflowIdConflictPolicy: 'USE_EXISTING',
-      }),
-    });
-    const took = performance.now() - began;
-    await world.client.workflow.getHandle(workflowId).result();
-    return took;
+  const stop = async () => {
+    for (const starting of started.splice(0)) await starting.then((running) => running.stop());
   };
-  const measured = await alternate(rounds, ours, bare);
-  return figure(
-    'job-post',
-    { rounds, atOnce: 1, baseline: bareUpdateWithStart.name },
-    measured.ours,
-    measured.baseline,
-    'ms p50',
-  );
+  return { servers: { world: once(startBenchWorld), ledger: once(startBenchServer) }, stop };
 }
 
-async function writeJob(world: BenchWorld): Promise<JobInput> {
-  const { rows: quotes } = await world.db.raw('select input_digest as digest from quotes where id = ?', [
-    world.quoteId,
-  ]);
-  const jobId = uuidv7();
-  const expected = '5';
-  await insertJob(world.db, {
-    id: jobId,
-    userId: DEMO.people.submitter.id,
-    contractId: DEMO.contract,
-    service: 'simulation',
-    inputDigest: quotes[0].digest,
-    inputName: 'filter.cir',
-    parameters: {},
-    dimensions: {},
-    quoteId: null,
-    rateCardVersion: 1,
-    expected: parseCredits(expected),
-    maxCredits: parseCredits(expected),
-    timeLimitSeconds: 60,
-    comment: '',
-    submittedAt: instantOfMilliseconds(Date.now()),
-  });
-  return {
-    jobId,
-    userId: DEMO.people.submitter.id,
-    contractId: DEMO.contract,
-    service: 'simulation',
-    expected,
-    maxCredits: expected,
-    timeLimitSeconds: 60,
-    heartbeatSeconds: 10,
-    parkedGraceSeconds: 60,
-  };
+function whole(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text))
+    throw new InvalidArgumentError('a whole number above zero in plain digits is wanted');
+  return Number(text);
 }
 
-/** Runs work a number of times, so many at once. */
-async function atOnce(times: number, width: number, work: () => Promise<void>): Promise<void> {
-  let left = times;
-  const lane = async () => {
-    while (left-- > 0) await work();
-  };
-  await Promise.all(Array.from({ length: width }, lane));
-}
-
-/** Medians of two measurements taken in turns, after two turns to warm up: noise of the machine meets both. */
-async function alternate(rounds: number, ours: () => Promise<number>, baseline: () => Promise<number>) {
-  const measured: { ours: number[]; baseline: number[] } = { ours: [], baseline: [] };
-  for (let round = -2; round < rounds; round++) {
-    const one = await ours();
-    const other = await baseline();
-    if (round < 0) continue;
-    measured.ours.push(one);
-    measured.baseline.push(other);
-  }
-  return { ours: median(measured.ours), baseline: median(measured.baseline) };
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-function figure(name: string, params: Figure['params'], ours: number, baseline: number, unit: string): Figure {
-  const rounded = (value: number) => Math.round(value * 100) / 100;
-  return { name, params, ours: rounded(ours), baseline: rounded(baseline), ratio: rounded(ours / baseline), unit };
+function wholes(text: string): number[] {
+  return text.split(',').map(whole);
 }
 
 main().catch((error) => {
