@@ -5,7 +5,7 @@ import { type Credits, formatCredits, parseCredits, sayCredits } from '../domain
 import type { Draw } from '../domain/drawdown';
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
-import { type Closing, isTerminal, JOB_STATES, type ParkedFor, type Rejection } from '../domain/job';
+import { type Closing, isTerminal, JOB_STATES, type JobState, type ParkedFor, type Rejection } from '../domain/job';
 import { type Accepted, amountMoved, drawsInto } from '../domain/operations';
 import type { JobEnd } from '../domain/rateCard';
 import { heldBy } from '../domain/reservation';
@@ -171,9 +171,10 @@ export async function raiseJobCap(
  */
 export async function closeJob(
   ledger: Ledger,
-  { jobId, end, message, at }: { jobId: string; end: JobEnd; message: string; at: Instant },
+  closing: { jobId: string; end: JobEnd; message: string; at: Instant },
 ): Promise<Closing> {
   const { db } = ledger;
+  const { jobId, end, message, at } = closing;
   const job = await beginClosing(db, jobId, at);
   if (isTerminal(job.state)) return closingOf(db, job);
   const usage = await usageOfJob(db, jobId);
@@ -200,7 +201,7 @@ export async function closeJob(
       },
     }),
   );
-  return closingOf(db, await getJob(db, jobId));
+  return closedOr(ledger, job, () => closeJob(ledger, closing));
 }
 
 /**
@@ -216,6 +217,9 @@ export async function releaseJob(
   return closeByRelease(ledger, job, { reason, message, at });
 }
 
+/** The states from which a job's billing is closed: it never reserved, or its closing has begun. */
+const BEFORE_CLOSING: readonly JobState[] = ['reserving', 'settling'];
+
 async function closeByRelease(
   ledger: Ledger,
   job: Job,
@@ -225,7 +229,7 @@ async function closeByRelease(
   await unlessMoved(() =>
     ledger.apply(operation, {
       jobId: job.id,
-      from: ['reserving', 'settling'],
+      from: BEFORE_CLOSING,
       write(outcome) {
         if (!outcome.accepted) throw new JobMoved(outcome.message);
         const amount = amountMoved(outcome.transfers, { from: 'reserved' });
@@ -241,7 +245,14 @@ async function closeByRelease(
       },
     }),
   );
-  return closingOf(ledger.db, await getJob(ledger.db, job.id));
+  return closedOr(ledger, job, () => releaseJob(ledger, { jobId: job.id, reason, message, at }));
+}
+
+/** How a job was closed. A reserve that was only slow may have come in between: then the job is closed from there. */
+async function closedOr(ledger: Ledger, before: Job, again: () => Promise<Closing>): Promise<Closing> {
+  const job = await getJob(ledger.db, before.id);
+  const stands = isTerminal(job.state) || (job.state === before.state && BEFORE_CLOSING.includes(job.state));
+  return stands ? closingOf(ledger.db, job) : again();
 }
 
 /** Does an act that somebody else may have done by now: then what they recorded stands. */

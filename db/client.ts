@@ -15,8 +15,11 @@ export const SQLSTATE = {
   deadlockDetected: '40P01',
 } as const;
 
-/** Class 08 is a lost connection, 57P0x a server that is stopping or starting, 53300 too many connections. */
-const UNAVAILABLE = /^(08|57P0|53300)/;
+/**
+ * Class 08 is a lost connection, 57P0x a server that is stopping or starting, 53300 too many connections, 25P03 a
+ * transaction that its client forgot.
+ */
+const UNAVAILABLE = /^(08|57P0|53300|25P03)/;
 const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND']);
 
 const INT8 = 20;

@@ -50,6 +50,8 @@ const SESSION = {
   enable_seqscan: 'off',
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
+  // A process that is frozen, or whose machine is gone, gives up the pools that it has locked.
+  idle_in_transaction_session_timeout: '10s',
 } as const;
 
 /** Opens the ledger of a database with connections of its own. */
@@ -68,7 +70,12 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
     async applyBatch(operations) {
       const answers: Answer[] = [];
       for (const batch of withoutRepeats(operations)) {
-        answers.push(...(await applyAll(connections, batch.map((operation) => ({ operation })))));
+        answers.push(
+          ...(await applyAll(
+            connections,
+            batch.map((operation) => ({ operation })),
+          )),
+        );
       }
       return answers.map((answer) => {
         if (answer instanceof Error) throw answer;

@@ -115,6 +115,15 @@ export function findVisibleContract(db: Db, viewer: Viewer, id: string): Promise
   ]);
 }
 
+/** Whether a user is or was authorised on a contract. */
+export async function isOnContract(db: Db, contractId: string, userId: string): Promise<boolean> {
+  const found = await firstRow(db, 'select 1 from contract_users where contract_id = ? and user_id = ? limit 1', [
+    contractId,
+    userId,
+  ]);
+  return found !== undefined;
+}
+
 export interface User {
   readonly id: string;
   readonly name: string;

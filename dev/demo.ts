@@ -167,7 +167,7 @@ async function prepareContracts({ submitter, provider, progress }: Demo): Promis
   const balances = await Promise.all(
     contractIds.map(async (id) => ({
       id,
-      available: parseCredits((await submitter.contractBalance(id)).body.available),
+      available: parseCredits((await submitter.contractBalance(id)).body.spendable),
     })),
   );
   balances.sort((a, b) => (a.available < b.available ? 1 : -1));

@@ -105,17 +105,13 @@ async function transact(
   const digest = digestOf(loaded.batchId, recordedAt, rows);
   const links = linksOf(plan.entries, loaded, digest);
   const opened = new Set(rows.flatMap(({ budget }) => budget?.id ?? []));
-  const periods = [
-    ...newPeriods.filter(({ budgetId }) => opened.has(budgetId)),
-    ...plan.budgetPeriods.filter(({ budgetId }) => !opened.has(budgetId)),
-  ];
   const append = {
     batchId: loaded.batchId,
     recordedAt,
     digest,
     rows,
     links,
-    budgetChanges: budgetChanges(periods, loaded.budgetPeriods),
+    budgetChanges: budgetChanges(plan.budgetPeriods, loaded.budgetPeriods),
     opened,
   };
   const jobs = jobWritesOf(asked, outcomes, loaded);

@@ -1,0 +1,186 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CLIENT_NAME, startClient, Unanswered } from '../dev/faults/clients';
+import { startMortalServer } from '../dev/faults/server';
+import { runStorm } from '../dev/faults/storm';
+import { parseCredits } from '../domain/credits';
+import type { Operation } from '../domain/operations';
+import { amount, reserve, settle, topUp } from '../test/builders/ledger';
+import { SEED } from '../test/builders/seed';
+import { eventually } from '../test/world/eventually';
+import { closeJob, reserveJob } from './billing';
+import { connect, type Db, firstRow, isUnavailable, rows } from './client';
+import { type Ledger, openLedger } from './ledger';
+import { seed } from './seed';
+import { type CutWire, openCutWire, type Side } from './testing/cutWire';
+import { createTestDatabase, type TestDatabase } from './testing/database';
+import { brokenInvariants } from './testing/invariants';
+import { Place } from './testing/place';
+import { AT, insertSimulation, runSimulation } from './testing/simulation';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await seed(database.ledger, {}, AT);
+});
+
+afterEach(async () => {
+  expect(await brokenInvariants(database.db)).toEqual([]);
+});
+
+afterAll(() => database?.drop());
+
+describe('a connection that is lost', () => {
+  let wire: CutWire;
+  let wired: Db;
+  let ledger: Ledger;
+
+  beforeEach(async () => {
+    wire = await openCutWire(database.url);
+    wired = connect(wire.url, { poolMax: 2 });
+    ledger = openLedger(wired);
+  });
+
+  afterEach(async () => {
+    await ledger.close();
+    await wired.destroy();
+    await wire.close();
+  });
+
+  /** Works until nobody lost a connection. */
+  async function insist<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isUnavailable(error)) throw error;
+      }
+    }
+  }
+
+  /** Does the same again and again, cut later each time, until it came through uncut. @returns how often it was cut. */
+  async function cutEverywhere(side: Side, work: () => Promise<void>): Promise<number> {
+    for (let messages = 0; ; messages++) {
+      await insist(() => rows(wired, 'select 1'));
+      wire.cutAfter(side, messages);
+      await work();
+      if (!wire.calm()) return messages;
+    }
+  }
+
+  test.each<Side>(['client', 'server'])(
+    'after any message of the %s, and everything asked again: it is applied exactly once',
+    async (side) => {
+      const cuts = await cutEverywhere(side, async () => {
+        const place = await Place.open(database, '9');
+        const batch: Operation[] = [
+          reserve({ ...place.spending(1), amount: amount('2'), cap: amount('6') }),
+          place.grant(amount('4'), place.lotId(2)),
+          reserve({ ...place.spending(2), amount: amount('3') }),
+          topUp({ ...place.spending(1), target: amount('4') }),
+          settle({ ...place.spending(1), actual: amount('1') }),
+        ];
+        const outcomes = await Promise.all(batch.map((operation) => insist(() => ledger.apply(operation))));
+        // Each was asked again by itself, so a settlement can come before the top-up and refuse it.
+        const applied = outcomes.filter(({ accepted }) => accepted).length;
+        expect(outcomes.map(({ accepted }) => accepted)).toEqual([true, true, true, expect.any(Boolean), true]);
+        expect(await place.lot()).toMatchObject({
+          available: amount('5'),
+          reserved: amount('3'),
+          consumed: amount('1'),
+        });
+        expect(await place.operations()).toBe(1 + applied);
+      });
+      // Parse, bind, execute and more of every statement: each was the last one once.
+      expect(cuts).toBeGreaterThanOrEqual(10);
+    },
+    120_000,
+  );
+
+  test.each<Side>(['client', 'server'])(
+    'after any message of the %s while a job is reserved and closed: its row, its story and its charge tell it once',
+    async (side) => {
+      const cuts = await cutEverywhere(side, async () => {
+        const { id: jobId } = await insertSimulation(database.db);
+        const reserved = await insist(() => reserveJob(ledger, { jobId, at: AT }));
+        expect(reserved).toMatchObject({ reserved: parseCredits('10') });
+        await runSimulation(database.db, jobId);
+        const closed = await insist(() => closeJob(ledger, { jobId, end: 'completed', message: '', at: AT }));
+        expect(closed).toMatchObject({ state: 'settled', charged: '5' });
+        const kinds = 'select kind from job_events where job_id = ? order by seq';
+        expect(await rows(database.db, kinds, [jobId])).toEqual(
+          ['reserved', 'running', 'settled'].map((kind) => ({ kind })),
+        );
+        const charges = 'select charged from charges where job_id = ?';
+        expect(await rows(database.db, charges, [jobId])).toEqual([{ charged: parseCredits('5') }]);
+        await database.ledger.applyBatch([]);
+      });
+      expect(cuts).toBeGreaterThanOrEqual(30);
+    },
+    240_000,
+  );
+});
+
+test('a process that is frozen in the middle of a batch gives up what it has locked, and nothing of it is lost or doubled', async () => {
+  const place = await Place.open(database, '1000');
+  const [frozen, other] = [startClient(database.url), startClient(database.url)];
+  try {
+    const asked: Promise<unknown>[] = [];
+    let job = 0;
+    const ask = () => {
+      const operation = reserve(place.spending(++job));
+      asked.push(frozen.apply(operation).catch((error) => error));
+      return operation;
+    };
+    await frozen.apply(reserve(place.spending(++job)));
+    const operations: Operation[] = [];
+    await eventually('a frozen process that has locked a pool', async () => {
+      frozen.signal('SIGCONT');
+      for (let n = 0; n < 20; n++) operations.push(ask());
+      frozen.signal('SIGSTOP');
+      return holdsSomething();
+    });
+    const began = performance.now();
+    expect(await other.apply(reserve(place.spending(++job)))).toMatchObject({ accepted: true });
+    expect(performance.now() - began).toBeLessThan(20_000);
+    frozen.signal('SIGCONT');
+    const answers = await Promise.all(asked);
+    expect(answers.some((answer) => answer instanceof Unanswered)).toBe(true);
+    const again = await Promise.all(operations.map((operation) => other.apply(operation)));
+    for (const outcome of again) expect(outcome).toMatchObject({ accepted: true });
+    expect(await place.lot()).toMatchObject({ reserved: parseCredits(String(job)) });
+  } finally {
+    await Promise.all([frozen.kill(), other.stop()]);
+  }
+}, 60_000);
+
+/** Whether a transaction of a ledger's process waits for that process, and goes on waiting. */
+async function holdsSomething(): Promise<boolean> {
+  const look = () =>
+    firstRow<{ began: string }>(
+      database.owner,
+      `select xact_start as began
+       from pg_stat_activity
+       where application_name = ? and state = 'idle in transaction' and datname = current_database()`,
+      [CLIENT_NAME],
+    );
+  const seen = await look();
+  return seen !== undefined && seen.began === (await look())?.began;
+}
+
+test('kill -9 of processes and of Postgres in the middle of batches: every answer stands, and every other operation gets one', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-faults-'));
+  const server = await startMortalServer(join(folder, 'postgres'));
+  try {
+    const kills = { client: 10, server: 10, backend: 3 };
+    const summary = await runStorm({ server, seed: SEED, kills, say: () => undefined });
+    expect(summary).toMatchObject({ seed: SEED, kills, findings: [] });
+    expect(summary.answered.accepted).toBeGreaterThan(100);
+    expect(summary.retried).toBeGreaterThan(0);
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}, 240_000);
