@@ -3,7 +3,7 @@ import { closeJob, raiseJobCap, reserveJob, topUpJob } from '../db/billing';
 import type { Ledger } from '../db/ledger';
 import type { DossierDraw } from '../domain/charge';
 import { formatCredits, parseCredits } from '../domain/credits';
-import { BillingError } from '../domain/errors';
+import { BillingError, REFUSALS } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { Closing, Rejection } from '../domain/job';
 import type { JobEnd } from '../domain/rateCard';
@@ -56,7 +56,8 @@ export function createJobActivities({ ledger }: { ledger: Ledger }): JobActiviti
         await raiseJobCap(ledger, { ...input, cap: parseCredits(maxCredits) });
         return { refused: null };
       } catch (error) {
-        if (!(error instanceof BillingError)) throw error;
+        // What may succeed later, such as what an overloaded ledger did not take, is tried again and is no refusal.
+        if (!(error instanceof BillingError) || REFUSALS[error.code].retry) throw error;
         return {
           refused: { code: error.code, message: error.message, details: error.details as Rejection['details'] },
         };

@@ -36,7 +36,11 @@ export function createReconcileActivities({
 }: ReconcileDependencies): ReconcileActivities {
   return {
     async reconcilePage({ after, at }) {
-      const jobs = await unfinishedJobs(ledger.db, { after, submittedBefore: addMilliseconds(at, -youngMs), limit: PAGE });
+      const jobs = await unfinishedJobs(ledger.db, {
+        after,
+        submittedBefore: addMilliseconds(at, -youngMs),
+        limit: PAGE,
+      });
       const repaired: string[] = [];
       for (const { id } of jobs) {
         const status = await workflowStatus(id);

@@ -247,7 +247,7 @@ async function remediesForBudget(db: ApiDependencies['db'], job: Job, { details 
       ? [
           {
             action: 'ask_for_less',
-            message: `Ask for a smaller or cheaper job: ${formatCredits(left)} credits are left of the budget.`,
+            message: `Ask for a smaller or cheaper job: the budget leaves ${sayCredits(left)}.`,
             amount: formatCredits(left),
           },
         ]

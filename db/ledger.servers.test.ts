@@ -1001,6 +1001,10 @@ test('what is granted in a batch can be reserved in the same batch', async () =>
   expect(await place.lot(place.lotId(2))).toMatchObject({ available: 0n, reserved: amount('4') });
 });
 
+test('a batch of nothing is answered with nothing', async () => {
+  expect(await ledger.applyBatch([])).toEqual([]);
+});
+
 test('operations are decided in the order in which they arrive', async () => {
   const place = await Place.open(database, '10');
   // Two credits each: the first five find them, whoever asks.
@@ -1095,7 +1099,7 @@ describe('the laws are noticed when they are broken', () => {
       'links',
       'delete from links where batch_id = (select batch_id from operations where subject = ?)',
     ],
-  ])('%s', async (_, table, sql) => {
+  ])('%s, in a chain', async (_, table, sql) => {
     const place = await Place.open(database, '7');
     await place.accept(reserve({ ...place.spending(1), amount: amount('2') }));
     const trx = await owner.transaction();

@@ -56,10 +56,10 @@ const SESSION = {
 
 /** Opens the ledger of a database with connections of its own. */
 export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
-  const { waitingMax = 10_000, batchMax = 512, batchesAtOnce = 4 } = options;
+  const { waitingMax = 10_000, batchMax = 512, batchesAtOnce = 2 } = options;
   const pool = connectPipelined(db, SESSION, batchesAtOnce + 1);
   const connections = { db, pool, cache: new PoolCache() };
-  const batcher = new Batcher((asked, onPlanned) => applyAll(connections, asked, onPlanned), {
+  const batcher = new Batcher((asked) => applyAll(connections, asked), {
     waitingMax,
     batchMax,
     batchesAtOnce,
@@ -91,13 +91,13 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
 
 /** A key goes once per batch, so that its repeat finds what the first one recorded. */
 function withoutRepeats(operations: readonly Operation[]): Operation[][] {
-  const batches: Operation[][] = [[]];
-  let keys = new Set<string>();
+  const batches: Operation[][] = [];
+  const keys = new Set<string>();
   for (const operation of operations) {
     const key = `${subjectOf(operation)}/${operation.act}`;
-    if (keys.has(key)) {
+    if (batches.length === 0 || keys.has(key)) {
       batches.push([]);
-      keys = new Set();
+      keys.clear();
     }
     keys.add(key);
     batches.at(-1)?.push(operation);
@@ -117,15 +117,10 @@ const TRIES = 5;
  * Applies operations as one batch if that can be. An operation that Postgres or the planner fails on is singled out by
  * halving, so that the others of its batch are applied all the same, in their order.
  */
-async function applyAll(
-  connections: Connections,
-  asked: readonly Asked[],
-  onPlanned: () => void = () => undefined,
-  attempt = 1,
-): Promise<Answer[]> {
+async function applyAll(connections: Connections, asked: readonly Asked[], attempt = 1): Promise<Answer[]> {
   const { db, pool, cache } = connections;
   try {
-    return await runBatch(pool, asked, { cache, counts: await countsBefore(db, asked), onPlanned });
+    return await runBatch(pool, asked, { cache, counts: await countsBefore(db, asked) });
   } catch (error) {
     const failure = error instanceof Error ? error : new Error(String(error));
     const state = sqlStateOf(error);
@@ -135,12 +130,12 @@ async function applyAll(
     const late = asked.length === 1 && state === SQLSTATE.uniqueViolation;
     if ((passing || late) && attempt < TRIES) {
       await wait(Math.random() * 20 * 2 ** attempt);
-      return applyAll(connections, asked, onPlanned, attempt + 1);
+      return applyAll(connections, asked, attempt + 1);
     }
     if (asked.length === 1 || passing || isUnavailable(error)) return asked.map(() => failure);
     const middle = Math.ceil(asked.length / 2);
-    const first = await applyAll(connections, asked.slice(0, middle), onPlanned);
-    return [...first, ...(await applyAll(connections, asked.slice(middle), onPlanned))];
+    const first = await applyAll(connections, asked.slice(0, middle));
+    return [...first, ...(await applyAll(connections, asked.slice(middle)))];
   }
 }
 

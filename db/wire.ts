@@ -10,12 +10,16 @@ export function uuids(values: readonly (string | null)[]): Buffer {
   return fixed(OID.uuid, 16, values, writeUuid);
 }
 
-/** The value of a hexadecimal digit by its character code; 255 for any other character. */
+/**
+ * The value of a hexadecimal digit by its character code; 255 for any other character. Capitals too: Postgres gives ids back
+ * in small letters, and a chain that was digested with others would not be the one that is stored.
+ */
 const DIGITS = Uint8Array.from({ length: 128 }, (_, code) => {
-  const value = Number.parseInt(String.fromCharCode(code), 16);
-  return Number.isNaN(value) ? 255 : value;
+  const value = '0123456789abcdef'.indexOf(String.fromCharCode(code));
+  return value < 0 ? 255 : value;
 });
 /** Where the sixteen pairs of digits stand in 8-4-4-4-12. */
+const DASH = 0x2d;
 const PAIRS = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /** Digit by digit: `Buffer.write` in hexadecimal costs a microsecond a call, and an operation has several ids. */
@@ -28,7 +32,12 @@ function writeUuid(buffer: Buffer, value: string, at: number): void {
     wrong |= high | low;
     buffer[at + n] = (high << 4) | low;
   }
-  if (wrong > 15) throw new RangeError(`${JSON.stringify(value)} is not a UUID`);
+  const dashes =
+    (value.charCodeAt(8) ^ DASH) |
+    (value.charCodeAt(13) ^ DASH) |
+    (value.charCodeAt(18) ^ DASH) |
+    (value.charCodeAt(23) ^ DASH);
+  if (wrong > 15 || dashes !== 0) throw new RangeError(`${JSON.stringify(value)} is not a UUID in small letters`);
 }
 
 export function bigints(values: readonly (bigint | null)[]): Buffer {
@@ -58,8 +67,13 @@ export function byteas(values: readonly (Buffer | null)[]): Buffer {
 
 const Y2K_MS = Date.UTC(2000, 0, 1);
 
-/** Microseconds since 2000, as Postgres counts; instants have exactly six decimals. */
+/**
+ * Microseconds since 2000, as Postgres counts; instants have exactly six decimals. The year 0 is one that Postgres writes in
+ * another way, so it would not be given back as it was digested.
+ */
 function microsecondsOf(instant: Instant): bigint {
+  if (instant.length !== 27 || instant.startsWith('0000'))
+    throw new RangeError(`${instant} is not a canonical instant`);
   const seconds = Date.parse(`${instant.slice(0, 19)}Z`);
   return BigInt(seconds - Y2K_MS) * 1_000n + BigInt(instant.slice(20, 26));
 }

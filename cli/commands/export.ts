@@ -28,6 +28,9 @@ export function exportCommands(program: Command, terminal: Terminal): void {
     });
 }
 
+/** What fails with a file, not with a connection. */
+const FILE_CALLS = new Set(['open', 'write', 'close', 'rename']);
+
 /** The file appears when it is whole. */
 async function writeFile(db: Db, out: string): Promise<Exported> {
   const unfinished = `${out}.unfinished`;
@@ -38,8 +41,8 @@ async function writeFile(db: Db, out: string): Promise<Exported> {
     return exported;
   } catch (error) {
     await rm(unfinished, { force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    if (stream.errored) throw new WrongUsage(`${out} cannot be written: ${code}.`, { cause: error });
+    const { code, syscall = '' } = error as NodeJS.ErrnoException;
+    if (FILE_CALLS.has(syscall)) throw new WrongUsage(`${out} cannot be written: ${code}.`, { cause: error });
     throw error;
   }
 }

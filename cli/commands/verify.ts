@@ -65,21 +65,25 @@ const EVERY_MS = 500;
 /** How far a verification is: a line that is written over on a terminal, a line now and then elsewhere. */
 function showOperations({ stderr }: Terminal, isWanted: boolean) {
   const isTerminal = stderr.isTTY === true;
+  if (!isTerminal && !isWanted) return { show: () => undefined, end: () => undefined };
   const began = performance.now();
   let shown = began;
-  let isOpen = false;
+  let operations = 0;
+  const write = () => {
+    const perSecond = Math.round((operations / (performance.now() - began)) * 1_000);
+    const line = `${whole(operations)} operations, ${whole(perSecond)} a second`;
+    stderr.write(isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+  };
   return {
-    show(operations: number) {
-      const now = performance.now();
-      if (!(isTerminal || isWanted) || now - shown < EVERY_MS) return;
-      shown = now;
-      isOpen = isTerminal;
-      const perSecond = Math.round((operations / (now - began)) * 1_000);
-      const line = `${whole(operations)} operations, ${whole(perSecond)} a second`;
-      stderr.write(isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    show(count: number) {
+      operations = count;
+      if (performance.now() - shown < EVERY_MS) return;
+      shown = performance.now();
+      write();
     },
     end() {
-      if (isOpen) stderr.write('\n');
+      write();
+      if (isTerminal) stderr.write('\n');
     },
   };
 }

@@ -179,10 +179,16 @@ function sendBatch(
 function sendBudgets(send: Send, { rows, budgetChanges: changes, opened }: Append): void {
   const budgets = rows.flatMap(({ budget }) => budget ?? []);
   if (budgets.length === 0) return;
+  // One that the same batch closes again was not there yet when its closing arrived.
+  const closings = new Map(
+    rows.filter(({ kind }) => kind === 'closeBudget').map(({ subject, bookedAt }) => [subject, bookedAt]),
+  );
   send(
     'openBudget',
-    `insert into budgets (id, contract_id, user_id, project, period, amount, warn_percent, refuse_percent)
-     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::int[])`,
+    `insert into budgets (id, contract_id, user_id, project, period, amount, warn_percent, refuse_percent, closed_at)
+     select *
+     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::int[],
+       $9::timestamptz[])`,
     [
       uuids(budgets.map(({ id }) => id)),
       uuids(budgets.map(({ contractId }) => contractId)),
@@ -192,6 +198,7 @@ function sendBudgets(send: Send, { rows, budgetChanges: changes, opened }: Appen
       bigints(budgets.map(({ amount }) => amount)),
       integers(budgets.map(({ warnPercent }) => warnPercent)),
       integers(budgets.map(({ refusePercent }) => refusePercent)),
+      instants(budgets.map(({ id }) => closings.get(id) ?? null)),
     ],
   );
   insertPeriods(

@@ -46,8 +46,6 @@ export interface Asked {
 export interface Batching {
   readonly cache: PoolCache;
   readonly counts: BudgetCounts;
-  /** Told when the batch is on its way to be committed: the next one for its pools can go and wait for their locks. */
-  readonly onPlanned: () => void;
 }
 
 /** Per operation its outcome, or why it alone could not be done. */
@@ -81,11 +79,7 @@ async function rollBack(client: PoolClient): Promise<Error | undefined> {
   }
 }
 
-async function transact(
-  client: PoolClient,
-  asked: readonly Asked[],
-  { cache, counts, onPlanned }: Batching,
-): Promise<Answer[]> {
+async function transact(client: PoolClient, asked: readonly Asked[], { cache, counts }: Batching): Promise<Answer[]> {
   const operations = asked.map(({ operation }) => operation);
   const jobIds = [...new Set(asked.flatMap(({ companion }) => companion?.jobId ?? []))];
   const loaded = await lockAndLoad(client, operations, jobIds, cache);
@@ -114,11 +108,8 @@ async function transact(
     budgetChanges: budgetChanges(plan.budgetPeriods, loaded.budgetPeriods),
     opened,
   };
-  const jobs = jobWritesOf(asked, outcomes, loaded);
+  await appendAndCommit(client, append, jobWritesOf(asked, outcomes, loaded));
   cache.advance(links, plan.lots);
-  const committed = appendAndCommit(client, append, jobs);
-  onPlanned();
-  await committed;
   return outcomes;
 }
 

@@ -30,11 +30,20 @@ export interface OperationRow {
   readonly budget: OpenBudgetOperation['budget'] | null;
 }
 
-/** sha256 of a batch's canonical form; `docs/ledger.md` says the form, `canonical_operations` shows it. */
+/**
+ * sha256 of a batch's canonical form; `docs/ledger.md` says the form, `canonical_operations` shows it.
+ *
+ * @throws RangeError when a text is not one that can be stored.
+ */
 export function digestOf(batchId: bigint, recordedAt: Instant, rows: readonly OperationRow[]): Buffer {
   const text = `holdfast-batch/1 ${batchId} ${recordedAt}\n${rows.map(canonicalLine).join('\n')}`;
+  // Half a pair is written as an escape here and stored as a replacement: what is digested would not be what is there.
+  if (text.includes('\\ud') && HALF_A_PAIR.test(text)) throw new RangeError('a text holds half of a surrogate pair');
   return hash('sha256', text, 'buffer');
 }
+
+/** The escape of half a surrogate pair, which is no backslash of the text itself. */
+const HALF_A_PAIR = /(?<!\\)(?:\\\\)*\\ud[89ab]/;
 
 /** head = sha256(head before ‖ digest). */
 export function nextHead(head: Buffer, digest: Buffer): Buffer {

@@ -117,9 +117,9 @@ function referenceOf(operation: Operation | Repayment): string | null {
   return operation.kind === 'refund' || operation.kind === 'correct' ? operation.jobId : null;
 }
 
-/** What was asked, without the instant: a repeat brings a new one. Sixteen bytes of sha256. */
+/** What was asked, without the instant: a repeat brings a new one. Eight bytes of sha256: it is only ever compared with the one row under its key. */
 export function requestHash(operation: Operation | Repayment): Buffer {
-  return hash('sha256', JSON.stringify(askedFor(operation)), 'buffer').subarray(0, 16);
+  return hash('sha256', JSON.stringify(askedFor(operation)), 'buffer').subarray(0, 8);
 }
 
 /** Whether a recorded row answers an operation that is asked for. Rows of the first schema do not know what was asked. */

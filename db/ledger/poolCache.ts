@@ -1,8 +1,7 @@
 /**
  * The open lots of pools as this process knows them, by the head of the pool's chain. Lots change with links alone, so under
- * the pool's lock an equal head means equal lots, and a user's thousand lots are not read again for every batch. A head is
- * a digest of all that happened: what a batch will leave can be noted before it is committed, and if it never is, no pool
- * ever has that head.
+ * the pool's lock an equal head means equal lots, and a user's thousand lots are not read again for every batch. Not by the
+ * number of the link: after a commit whose answer was lost another process may have written the link that was noted here.
  */
 import { compareForDrawdown } from '../../domain/drawdown';
 import type { Lot } from '../../domain/lots';

@@ -3,6 +3,7 @@ import { type BudgetPeriodKind, type PeriodBounds, periodAt } from '../../domain
 import type { Instant } from '../../domain/instant';
 import { amountOf, instantOf, NULL, nullableInstantOf, nullableTextOf, quoted, textOf } from './fields';
 import { type Findings, mustBe, Wrong } from './findings';
+import type { JournalRow } from './journalRow';
 
 /** One period of a budget, counted. */
 export class BudgetCounter {
@@ -148,18 +149,13 @@ export class Budgets {
     });
   }
 
-  /** The periods in which a job counts: of the budgets of its contract for its user or its project. */
-  countersOf(job: {
-    userId: string;
-    contractId: string | null;
-    project: string | null;
-    reservedAt: Instant;
-  }): readonly BudgetCounter[] {
-    const budgets = job.contractId === null ? undefined : this.byContract.get(job.contractId);
+  /** The periods in which a job counts that is reserved: of the budgets of its contract for its user or its project. */
+  countersOf({ userId: jobUserId, contractId, project: jobProject, bookedAt }: JournalRow): readonly BudgetCounter[] {
+    const budgets = contractId === null ? undefined : this.byContract.get(contractId);
     if (!budgets) return NONE;
     return budgets
-      .filter(({ userId, project }) => (userId === null ? project === job.project : userId === job.userId))
-      .map((budget) => budget.counterAt(job.reservedAt));
+      .filter(({ userId, project }) => (userId === null ? project === jobProject : userId === jobUserId))
+      .map((budget) => budget.counterAt(bookedAt));
   }
 
   /** @throws Wrong when the budget cannot be opened. */

@@ -1,29 +1,38 @@
 /** `copy … to stdout`: the rows of a query as lines, as fast as the server writes them and no faster than they are read. */
 import type { Client, Connection, Submittable } from 'pg';
 
-/** Whole lines, each with its end, and where each of them ends. */
+/** Whole lines, each with its end, or whole tuples; and where each of them ends. */
 export interface Lines {
   readonly bytes: Buffer;
   readonly ends: readonly number[];
 }
 
-const BLOCK_BYTES = 1 << 16;
+/** Twice as much as a connection hands on at once. */
+const BLOCK_BYTES = 1 << 17;
 /** How many blocks may wait for their reader before the server is made to wait. */
-const WAITING_MAX = 16;
+const WAITING_MAX = 8;
 
 /** Messages of Postgres's protocol: a letter, a length that counts itself, a body. */
 const HEADER_BYTES = 5;
 const COPY_OUT_RESPONSE = 'H'.charCodeAt(0);
 const COPY_DATA = 'd'.charCodeAt(0);
+/** Before the first tuple in binary form: a signature, flags, and the length of nothing more. */
+const SIGNATURE_BYTES = 19;
+/** What stands for a tuple behind the last one. */
+const TRAILER_BYTES = 2;
 
 /**
- * The rows of a query in Postgres's text format, one line a row, in handfuls. A handful is the reader's until the next one is
- * asked for: then its memory is used again.
+ * The rows of a query in handfuls: lines of Postgres's text format, or tuples of its binary format. A handful is the reader's
+ * until the next one is asked for: then its memory is used again.
  *
  * @throws what the server said when it could not go on.
  */
-export async function* copyOut(client: Client, sql: string): AsyncGenerator<Lines, void, undefined> {
-  const copy = new CopyOut(`copy (${sql}) to stdout`);
+export async function* copyOut(
+  client: Client,
+  sql: string,
+  format: 'text' | 'binary' = 'text',
+): AsyncGenerator<Lines, void, undefined> {
+  const copy = new CopyOut(`copy (${sql}) to stdout (format ${format})`, format === 'binary');
   client.query(copy);
   for (;;) {
     const lines = await copy.take();
@@ -40,17 +49,22 @@ export async function* copyOut(client: Client, sql: string): AsyncGenerator<Line
 class CopyOut implements Submittable {
   private connection: Connection | undefined;
   private listeners: ((bytes: Buffer) => void)[] = [];
-  private partial: Buffer | undefined;
+  /** How many bytes of a message that is not whole yet lie behind the rows. */
+  private partial = 0;
   private readonly full: Lines[] = [];
   private readonly spare: Buffer[] = [];
   private block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   private ends: number[] = [];
   private used = 0;
+  private isBegun = false;
   private isPaused = false;
   private outcome: { readonly error?: Error } | undefined;
   private wake: (() => void) | undefined;
 
-  constructor(private readonly text: string) {}
+  constructor(
+    private readonly text: string,
+    private readonly isBinary: boolean,
+  ) {}
 
   /** The lines that have arrived, or those that arrive next; undefined at the end. */
   async take(): Promise<Lines | undefined> {
@@ -59,7 +73,7 @@ class CopyOut implements Submittable {
         this.wake = resolve;
       });
     }
-    if (this.full.length === 0 && this.used > 0) this.closeBlock(BLOCK_BYTES);
+    if (this.full.length === 0 && this.used > 0) this.makeRoom(this.partial);
     const lines = this.full.shift();
     if (this.isPaused && this.full.length === 0) {
       this.isPaused = false;
@@ -82,8 +96,8 @@ class CopyOut implements Submittable {
     connection.query(this.text);
   }
 
-  handleCopyData({ chunk }: { chunk: Buffer }): void {
-    this.add(chunk, 0, chunk.length);
+  handleCopyData(): void {
+    throw new Error('rows came after the connection was handed back');
   }
 
   handleCommandComplete(): void {}
@@ -98,22 +112,42 @@ class CopyOut implements Submittable {
 
   /** Takes rows from what arrives; everything else, and whatever follows it, is for `pg` to read. */
   private readonly read = (arrived: Buffer): void => {
-    const bytes = this.partial ? Buffer.concat([this.partial, arrived]) : arrived;
-    this.partial = undefined;
-    let at = 0;
-    while (at + HEADER_BYTES <= bytes.length) {
-      const letter = bytes[at];
-      const end = at + 1 + bytes.readUInt32BE(at + 1);
+    // Written behind the rows as it came, and moved together from there: rows lie side by side then.
+    const length = this.partial + arrived.length;
+    if (this.used + length > this.block.length) this.makeRoom(length);
+    const { block } = this;
+    block.set(arrived, this.used + this.partial);
+    const end = this.used + length;
+    let at = this.used;
+    this.partial = 0;
+    while (at + HEADER_BYTES <= end) {
+      const letter = block[at];
+      const next = at + 1 + block.readUInt32BE(at + 1);
       if (letter !== COPY_DATA && letter !== COPY_OUT_RESPONSE) {
-        this.handOver(bytes.subarray(at));
+        this.handOver(Buffer.from(block.subarray(at, end)));
         return;
       }
-      if (end > bytes.length) break;
-      if (letter === COPY_DATA) this.add(bytes, at + HEADER_BYTES, end);
-      at = end;
+      if (next > end) break;
+      if (letter === COPY_DATA) this.keep(at + HEADER_BYTES, next);
+      at = next;
     }
-    if (at < bytes.length) this.partial = bytes.subarray(at);
+    block.copyWithin(this.used, at, end);
+    this.partial = end - at;
+    if (this.ends.length > 0) this.wake?.();
   };
+
+  /** Keeps a row that lies somewhere behind the others. */
+  private keep(start: number, to: number): void {
+    let from = start;
+    if (this.isBinary) {
+      if (!this.isBegun) from += SIGNATURE_BYTES;
+      this.isBegun = true;
+      if (to - from <= TRAILER_BYTES) return;
+    }
+    this.block.copyWithin(this.used, from, to);
+    this.used += to - from;
+    this.ends.push(this.used);
+  }
 
   private handOver(rest: Buffer): void {
     const stream = this.connection?.stream;
@@ -124,14 +158,11 @@ class CopyOut implements Submittable {
     }
   }
 
-  private add(bytes: Buffer, from: number, to: number): void {
-    // Copied: rows lie side by side then, and what arrived need not be kept for the rows of slower streams.
-    const length = to - from;
-    if (this.used + length > this.block.length) this.closeBlock(Math.max(BLOCK_BYTES, length));
-    bytes.copy(this.block, this.used, from, to);
-    this.used += length;
-    this.ends.push(this.used);
-    this.wake?.();
+  /** Begins another block, with what was not taken of the one before. */
+  private makeRoom(length: number): void {
+    const { block, used, partial } = this;
+    this.closeBlock(Math.max(BLOCK_BYTES, length));
+    this.block.set(block.subarray(used, used + partial));
   }
 
   private closeBlock(nextBytes: number): void {

@@ -53,7 +53,7 @@ export async function* exportLedger(db: Db, exportedAt: Instant): AsyncGenerator
     const first = Buffer.from(`${JSON.stringify(firstLine(exportedAt))}\n`);
     hash.update(first);
     yield first;
-    for await (const runs of chained(snapshot.linesOf(STATE), snapshot.mergedLines(), snapshot.linesOf([KEYS]))) {
+    for await (const runs of chained(snapshot.linesOf(STATE), snapshot.mergedLines('text'), snapshot.linesOf([KEYS]))) {
       const bytes = Buffer.concat(runs);
       counts.add(bytes);
       hash.update(bytes);
@@ -148,11 +148,19 @@ function mustBeAnExport(line: string): void {
 }
 
 function mustBeComplete(line: string, counted: Readonly<Record<string, number>>, sha256: string): void {
-  const last = JSON.parse(line) as Partial<LastLine>;
+  const last = lastLineOf(line);
   for (const { letter, table } of SECTIONS) {
     const [expected, found] = [last.lines?.[letter] ?? 0, counted[letter] ?? 0];
     if (expected !== found) throw new Wrong(`the export has not all its lines of ${table}`, `${expected}`, `${found}`);
   }
   if (last.sha256 !== sha256)
     throw new Wrong('the export was changed: its sha256 is another', String(last.sha256), sha256);
+}
+
+function lastLineOf(line: string): Partial<LastLine> {
+  try {
+    return JSON.parse(line) as Partial<LastLine>;
+  } catch {
+    throw new Wrong('the last line of the export is not JSON', undefined, line.trimEnd());
+  }
 }

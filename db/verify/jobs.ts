@@ -96,8 +96,7 @@ export class Jobs {
   }
 
   private newJob(row: JournalRow, { userId, isReserved }: { userId: string; isReserved: boolean }): JobAccount {
-    const { subject, contractId, project, bookedAt, isMigrated } = row;
-    const spender = { userId, contractId, project, reservedAt: bookedAt };
+    const { subject, contractId, project, isMigrated } = row;
     return {
       id: subject,
       userId,
@@ -118,7 +117,7 @@ export class Jobs {
       refunded: 0n,
       closedAt: null,
       closedFor: null,
-      budgets: isReserved ? this.budgets.countersOf(spender) : NONE,
+      budgets: isReserved ? this.budgets.countersOf(row) : NONE,
     };
   }
 
@@ -165,12 +164,8 @@ function mustOnlyDraw(row: JournalRow): void {
 
 /** The first transfers of an operation: from lots of the job's spender (R2), alive (R7), in the order of R6, within the cap. */
 function draw(job: JobAccount, row: JournalRow, count: number): void {
+  if (count === 0) return;
   const { kind, lots, amounts, bookedAt } = row;
-  if (count === 0) {
-    // An amount of zero is refused as well where more is used than a budget allows.
-    if (kind !== 'settle') for (const counter of job.budgets) counter.reserve(0n);
-    return;
-  }
   // Of the size that they will have: there is one list for every draw of every job.
   const slices = new Array<Slice>(count);
   let sum = 0n;

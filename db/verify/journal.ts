@@ -70,14 +70,14 @@ export class Journal {
     const batch = this.batch && line.isOf(this.batch.id) ? this.batch : this.begin(line.batchId());
     const position = batch.operations;
     batch.operations += 1;
-    this.onKey?.(line.subject(), line.act());
     let row: JournalRow | undefined;
     try {
-      if (batch.digest === null && position === 0) throw new Wrong('its batch does not exist', 'a batch', batch.id);
       // Also of what cannot have happened: the digest says whether it was written so.
-      line.writeCanonical(this.rowBeside());
-      if (line.position() !== String(position))
-        throw new Wrong('positions have a gap', String(position), line.position());
+      line.beginLine();
+      line.endLine(this.rowBeside());
+      this.onKey?.(line.subject(), line.act());
+      if (batch.digest === null && position === 0) throw new Wrong('its batch does not exist', 'a batch', batch.id);
+      if (!line.isAt(position)) throw new Wrong('positions have a gap', `${position}`);
       row = line.operation();
       for (let index = 0; index < row.count; index += 1) concern(batch, (row.lots[index] as LotAccount).pool);
       const { bookedAt } = row;
@@ -170,7 +170,9 @@ export class Journal {
     if (home) concern(batch, home);
     const moved = row ? row.lots.slice(0, row.count) : [];
     const poolIds = new Set([...moved.map(({ pool }) => pool.id), ...(home ? [home.id] : [])]);
-    const place = { table: 'operations', row: `${subject}/${act}`, batchId: batch.id, position, subject, act };
+    const name = subject === '' ? `position ${position}` : `${subject}/${act}`;
+    const key = subject === '' ? {} : { subject, act };
+    const place = { table: 'operations', row: name, batchId: batch.id, position, ...key };
     this.findings.add(poolIds, place, error);
   }
 

@@ -17,7 +17,8 @@ export function grantLot(row: JournalRow, lots: ReadonlyMap<string, LotAccount>,
   live(lot, row);
   lot.isGranted = true;
   lot.available = lot.granted;
-  if (lot.kind === 'shared') advances.expectRepaymentsBy(lot);
+  // What is dead when it is granted, as something imported can be, repays nothing.
+  if (lot.kind === 'shared' && lot.expiresAt !== null && row.bookedAt < lot.expiresAt) advances.expectRepaymentsBy(lot);
   return lot.pool;
 }
 

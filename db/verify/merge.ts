@@ -52,6 +52,8 @@ const TAB = 9;
 const DIGIT_0 = 48;
 /** Of the batch's digits in a line: behind the letter and a tab. */
 const BATCH_AT = 2;
+/** Of the batch's bytes in a tuple: behind the count of fields and the length of the first. */
+const BATCH_IN_TUPLE = 6;
 
 /** The next line of a stream, with what decides its place. */
 class Head {
@@ -100,6 +102,12 @@ class Head {
     this.isEmpty = this.index === this.ends.length;
     if (this.isEmpty) return;
     const { bytes } = this;
+    // No letter of a line is zero; the higher byte of a count of fields is.
+    if (bytes[this.at] === 0) {
+      const at = this.at + BATCH_IN_TUPLE;
+      this.batch = bytes.readInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
+      return;
+    }
     let at = this.at + BATCH_AT;
     // Batches beyond 2^53 may look equal here; they still come in order, and whoever reads them looks at all digits.
     let batch = 0;

@@ -1,44 +1,45 @@
 /**
- * A line of `operations`, read from its bytes. Nearly all lines of a ledger are such: making strings of all their fields
- * would take most of a verification's time.
+ * A row of `operations`, read from its bytes: a line of an export, or a tuple as Postgres sends it in binary form, which costs
+ * the server half as much. Either way its canonical line is written first; everything else is read from that.
  */
 import type { Instant } from '../../domain/instant';
 import type { LotAccount } from './accounts';
-import { amountOf, quoted, textOf } from './fields';
+import { CanonicalText } from './canonicalText';
+import { amountOf } from './fields';
 import { Wrong } from './findings';
 import { Interned } from './interned';
 import type { JournalRow } from './journalRow';
 
-/** Fields of a line, counted from the letter of its section. */
-const BATCH = 1;
-const POSITION = 2;
-const KIND = 3;
-const SUBJECT = 4;
-const ACT = 5;
-const REFERS_TO = 6;
-const USER = 7;
-const CONTRACT = 8;
-const PROJECT = 9;
-const BOOKED_AT = 10;
-const CAP = 11;
-const ABSORBED = 12;
-const EFFECTIVE_AT = 13;
-const EXPIRES_AT = 14;
-const WITHDRAWN_AT = 15;
-const ACTOR = 16;
-const REASON = 17;
-const MOVES = 18;
-const LOT_IDS = 19;
-const AMOUNTS = 20;
-const REQUEST_HASH = 21;
-const FIELDS = 22;
+/** The columns, in the order of the canonical line, behind the batch. */
+const POSITION = 0;
+const KIND = 1;
+const SUBJECT = 2;
+const ACT = 3;
+const REFERS_TO = 4;
+const USER = 5;
+const CONTRACT = 6;
+const PROJECT = 7;
+const BOOKED_AT = 8;
+const CAP = 9;
+const ABSORBED = 10;
+const EFFECTIVE_AT = 11;
+const EXPIRES_AT = 12;
+const WITHDRAWN_AT = 13;
+const REASON = 15;
+const MOVES = 16;
+const LOT_IDS = 17;
+const AMOUNTS = 18;
+const REQUEST_HASH = 19;
+const FIELDS = 20;
 
-/** How a field is written in a canonical line; ids and numbers as they stand. */
-const [PLAIN, TEXT, INSTANT, LIST, BYTES] = [0, 1, 2, 3, 4];
-const FORMS = new Uint8Array(FIELDS).fill(PLAIN as number);
-for (const field of [KIND, ACT, PROJECT, ACTOR, REASON, MOVES]) FORMS[field] = TEXT as number;
+const [TEXT, UUID, INTEGER, BIGINT, INSTANT, UUIDS, BIGINTS, BYTES] = [0, 1, 2, 3, 4, 5, 6, 7];
+const FORMS = new Uint8Array(FIELDS).fill(TEXT as number);
+for (const field of [SUBJECT, REFERS_TO, USER, CONTRACT]) FORMS[field] = UUID as number;
 for (const field of [BOOKED_AT, EFFECTIVE_AT, EXPIRES_AT, WITHDRAWN_AT]) FORMS[field] = INSTANT as number;
-for (const field of [LOT_IDS, AMOUNTS]) FORMS[field] = LIST as number;
+for (const field of [CAP, ABSORBED]) FORMS[field] = BIGINT as number;
+FORMS[POSITION] = INTEGER as number;
+FORMS[LOT_IDS] = UUIDS as number;
+FORMS[AMOUNTS] = BIGINTS as number;
 FORMS[REQUEST_HASH] = BYTES as number;
 
 const TAB = 9;
@@ -46,33 +47,41 @@ const LINE_END = 10;
 const SPACE = 32;
 const QUOTE = 34;
 const COMMA = 44;
-const POINT = 46;
 const DIGIT_0 = 48;
 const CAPITAL_N = 78;
-const CAPITAL_T = 84;
-const CAPITAL_Z = 90;
 const BRACKET = 91;
 const BACKSLASH = 92;
 const BRACKET_END = 93;
 const SMALL_X = 120;
 const BRACE = 123;
 const BRACE_END = 125;
-/** The longest canonical field is this many times as long as the line's: a control character as six. */
+/** No field grows more than that in its canonical form: a control character, to six. */
 const GROWTH = 6;
 /** Numbers of so many digits are exact. */
 const EXACT_DIGITS = 15;
-const UUID = 36;
+const UUID_LENGTH = 36;
+const INSTANT_LENGTH = '2026-01-31T12:00:00.000000Z'.length;
+const NO_FIELD = -1;
 
 export class OperationLine {
   private bytes: Buffer = Buffer.alloc(0);
+  private isBinary = false;
+  private length = 0;
+  /** Of the row: how many fields there are, and where the batch and each field begins and ends. */
   private count = 0;
+  private batchFrom = 0;
+  private batchTo = 0;
+  /** The batch of the tuple that was read last. */
+  private batch = '0';
+  private batchHigh = 0;
+  private batchLow = 0;
   private readonly from = new Int32Array(FIELDS);
   private readonly to = new Int32Array(FIELDS);
-  /** Where the instants of the line stand in the canonical text. */
-  private readonly instants = new Int32Array(FIELDS);
-  private canonical = Buffer.allocUnsafe(1 << 16);
-  private used = 0;
-  private readonly texts = new Interned(textOf);
+  private readonly text = new CanonicalText();
+  /** Of the canonical text: where each field begins, behind its quote, and ends. */
+  private readonly begins = new Int32Array(FIELDS);
+  private readonly ends = new Int32Array(FIELDS);
+  private readonly texts = new Interned(unescaped);
   private readonly lots: Interned<LotAccount>;
   private readonly row: { -readonly [Key in keyof JournalRow]: JournalRow[Key] } & {
     lots: LotAccount[];
@@ -95,7 +104,7 @@ export class OperationLine {
       effectiveAt: null,
       expiresAt: null,
       withdrawnAt: null,
-      reason: () => this.text(REASON),
+      reason: () => this.string(REASON),
       moves: '',
       count: 0,
       lots: [],
@@ -105,140 +114,125 @@ export class OperationLine {
   }
 
   /**
-   * Finds the fields of the line that begins at an index.
+   * Finds the fields of the line or tuple that begins at an index. A line begins with its letter, a tuple with the higher
+   * byte of how many fields it has.
    *
-   * @param bytes end with the end of a line.
-   * @returns the index behind the line.
+   * @returns the index behind it.
    */
   read(bytes: Buffer, at: number): number {
-    const { from, to } = this;
     this.bytes = bytes;
-    let field = 0;
-    let index = at;
-    from[0] = at;
-    for (;;) {
-      const byte = bytes[index];
-      if (byte === LINE_END) break;
-      if (byte === TAB) {
-        to[field] = index;
-        field += 1;
-        from[field] = index + 1;
-      }
-      index += 1;
-    }
-    to[field] = index;
-    this.count = field + 1;
-    return index + 1;
+    this.isBinary = bytes[at] === 0;
+    this.begins.fill(NO_FIELD);
+    const end = this.isBinary ? this.findInTuple(at) : this.findInLine(at);
+    this.length = end - at;
+    return end;
   }
 
-  /** Whether the line is of a batch. */
+  /** Whether the row is of a batch. */
   isOf(batchId: string): boolean {
-    const from = this.from[BATCH] as number;
-    if ((this.to[BATCH] as number) - from !== batchId.length) return false;
-    for (let index = 0; index < batchId.length; index += 1) {
-      if (this.bytes[from + index] !== batchId.charCodeAt(index)) return false;
-    }
-    return true;
+    return this.isBinary ? this.batchId() === batchId : this.isTextOf(batchId);
   }
 
   batchId(): string {
-    return this.field(BATCH);
-  }
-
-  position(): string {
-    return this.field(POSITION);
-  }
-
-  kind(): string {
-    return this.text(KIND);
-  }
-
-  subject(): string {
-    // An id has no other characters.
-    return this.bytes.toString('latin1', this.from[SUBJECT], this.to[SUBJECT]);
-  }
-
-  act(): string {
-    return this.text(ACT);
+    const { bytes, batchFrom, batchTo } = this;
+    if (!this.isBinary) return bytes.toString('utf8', batchFrom, batchTo);
+    const high = bytes.readInt32BE(batchFrom);
+    const low = bytes.readInt32BE(batchFrom + 4);
+    // Mostly it is the batch of the row before.
+    if (high !== this.batchHigh || low !== this.batchLow) {
+      this.batchHigh = high;
+      this.batchLow = low;
+      this.batch = bytes.readBigInt64BE(batchFrom).toString();
+    }
+    return this.batch;
   }
 
   /** Begins the canonical text of another batch. */
   beginBatch(firstLine: string): void {
-    this.used = 0;
-    this.write(firstLine);
+    this.text.clear();
+    this.text.write(firstLine);
   }
 
   /** The canonical text of the batch so far: `docs/ledger.md` says the form. */
   canonicalText(): Buffer {
-    return this.canonical.subarray(0, this.used);
+    return this.text.buffer.subarray(0, this.text.length);
   }
 
   /**
-   * Writes the line as its batch's digest covers it.
+   * Writes what the canonical line has of the row itself. {@link endLine} writes the rest.
    *
-   * @param more what goes on with a grant or a new budget.
-   * @throws Wrong or RangeError when the line cannot be read.
+   * @throws Wrong, RangeError or SyntaxError when the row cannot be read.
    */
-  writeCanonical(more: string): void {
-    if (this.count !== FIELDS) throw new Wrong('the line has other fields', String(FIELDS), String(this.count));
-    this.reserve((this.to[REQUEST_HASH] as number) - (this.from[0] as number));
-    this.put(LINE_END);
-    this.put(BRACKET);
-    for (let field = POSITION; field < FIELDS; field += 1) {
-      if (field > POSITION) this.put(COMMA);
-      if (this.isNull(field)) {
-        this.putNull();
+  beginLine(): void {
+    if (this.count !== FIELDS) throw new Wrong('the row has other fields', `${FIELDS}`, `${this.count}`);
+    const { text, begins, ends } = this;
+    text.reserve(GROWTH * this.length + 8 * FIELDS);
+    text.put(LINE_END);
+    text.put(BRACKET);
+    for (let field = 0; field < FIELDS; field += 1) {
+      if (field > 0) text.put(COMMA);
+      if (this.isNullInRow(field)) {
+        text.writeNull();
         continue;
       }
-      switch (FORMS[field]) {
-        case TEXT:
-          this.writeText(field);
-          break;
-        case INSTANT:
-          this.writeInstant(field);
-          break;
-        case LIST:
-          this.writeList(field);
-          break;
-        case BYTES:
-          this.writeBytes(field);
-          break;
-        default:
-          this.put(QUOTE);
-          this.copy(this.from[field] as number, this.to[field] as number);
-          this.put(QUOTE);
-      }
+      text.put(QUOTE);
+      const begin = text.length;
+      if (this.isBinary) this.writeBinary(field);
+      else this.writeText(field);
+      begins[field] = begin;
+      ends[field] = text.length;
+      text.put(QUOTE);
     }
-    if (more !== '') {
-      this.reserve(more.length);
-      this.write(more);
-    }
-    this.put(BRACKET_END);
+  }
+
+  /** @param more what the line of a grant or of a new budget goes on with. */
+  endLine(more: string): void {
+    if (more !== '') this.text.write(more);
+    this.text.reserve(1);
+    this.text.put(BRACKET_END);
+  }
+
+  /** Whether the row stands at a position of its batch. */
+  isAt(position: number): boolean {
+    return this.number(POSITION) === position;
+  }
+
+  kind(): string {
+    return this.string(KIND);
+  }
+
+  /** Empty when the row could not be read. */
+  subject(): string {
+    // An id has no other characters.
+    return this.isNull(SUBJECT) ? '' : this.text.buffer.toString('latin1', this.begins[SUBJECT], this.ends[SUBJECT]);
+  }
+
+  /** Empty when the row could not be read. */
+  act(): string {
+    return this.isNull(ACT) ? '' : this.string(ACT);
   }
 
   /**
-   * The operation that was written last; the next one takes its place.
+   * The operation of the line that was begun; the next one takes its place.
    *
-   * @throws Wrong, RangeError or SyntaxError when the line cannot be read.
+   * @throws Wrong or SyntaxError when the row cannot be read.
    */
   operation(): JournalRow {
     const { row } = this;
-    row.kind = this.text(KIND);
+    row.kind = this.string(KIND);
     row.subject = this.subject();
-    row.act = this.text(ACT);
-    row.refersTo = this.isNull(REFERS_TO) ? null : this.field(REFERS_TO);
-    row.userId = this.isNull(USER) ? null : this.text(USER);
-    row.contractId = this.isNull(CONTRACT) ? null : this.text(CONTRACT);
-    row.project = this.isNull(PROJECT) ? null : this.text(PROJECT);
+    row.act = this.string(ACT);
+    row.refersTo = this.isNull(REFERS_TO) ? null : this.string(REFERS_TO);
+    row.userId = this.isNull(USER) ? null : this.string(USER);
+    row.contractId = this.isNull(CONTRACT) ? null : this.string(CONTRACT);
+    row.project = this.isNull(PROJECT) ? null : this.string(PROJECT);
     row.bookedAt = this.instant(BOOKED_AT);
-    row.cap = this.isNull(CAP) ? null : this.amount(this.from[CAP] as number, this.to[CAP] as number);
-    row.absorbed = this.isNull(ABSORBED)
-      ? null
-      : this.amount(this.from[ABSORBED] as number, this.to[ABSORBED] as number);
+    row.cap = this.isNull(CAP) ? null : this.amountOfField(CAP);
+    row.absorbed = this.isNull(ABSORBED) ? null : this.amountOfField(ABSORBED);
     row.effectiveAt = this.isNull(EFFECTIVE_AT) ? null : this.instant(EFFECTIVE_AT);
     row.expiresAt = this.isNull(EXPIRES_AT) ? null : this.instant(EXPIRES_AT);
     row.withdrawnAt = this.isNull(WITHDRAWN_AT) ? null : this.instant(WITHDRAWN_AT);
-    row.moves = this.text(MOVES);
+    row.moves = this.string(MOVES);
     row.isMigrated = this.isNull(REQUEST_HASH);
     row.count = this.readAmounts(row.amounts);
     if (this.readLots(row.lots) !== row.count) throw new Wrong('lots and amounts do not match');
@@ -246,172 +240,205 @@ export class OperationLine {
   }
 
   private readLots(lots: LotAccount[]): number {
+    const { buffer } = this.text;
+    const end = this.ends[LOT_IDS] as number;
     let count = 0;
-    const { bytes } = this;
-    this.mustBeAList(LOT_IDS);
-    const end = this.to[LOT_IDS] as number;
-    // Behind the brace, and behind each comma.
-    for (let at = (this.from[LOT_IDS] as number) + 1; at < end - 1; at += UUID + 1) {
-      const lot = this.lots.get(bytes, at, at + UUID);
-      if (!lot)
-        throw new Wrong(
-          'the lot that it moves does not exist',
-          'a lot',
-          bytes.toString('utf8', at, Math.min(at + UUID, end)),
-        );
+    for (let at = this.begins[LOT_IDS] as number; at < end; at += UUID_LENGTH + 1) {
+      const lot = this.lots.get(buffer, at, at + UUID_LENGTH);
+      if (!lot) throw new Wrong('the lot that it moves does not exist', 'a lot', buffer.toString('utf8', at, end));
       lots[count++] = lot;
     }
     return count;
   }
 
   private readAmounts(amounts: bigint[]): number {
+    const { buffer } = this.text;
+    const end = this.ends[AMOUNTS] as number;
+    let from = this.begins[AMOUNTS] as number;
     let count = 0;
-    const { bytes } = this;
-    this.mustBeAList(AMOUNTS);
-    const end = (this.to[AMOUNTS] as number) - 1;
-    let from = (this.from[AMOUNTS] as number) + 1;
+    if (from === end) return 0;
     for (let at = from; at <= end; at += 1) {
-      if (bytes[at] !== COMMA && at !== end) continue;
-      if (at > from || count > 0) amounts[count++] = this.amount(from, at);
+      if (at < end && buffer[at] !== SPACE) continue;
+      amounts[count++] = this.amount(from, at);
       from = at + 1;
     }
     return count;
   }
 
-  private mustBeAList(field: number): void {
-    const from = this.from[field] as number;
-    const to = this.to[field] as number;
-    if (to - from < 2 || this.bytes[from] !== BRACE || this.bytes[to - 1] !== BRACE_END) {
-      throw new SyntaxError(`${JSON.stringify(this.field(field))} is no list`);
-    }
+  private amountOfField(field: number): bigint {
+    return this.amount(this.begins[field] as number, this.ends[field] as number);
   }
 
   private amount(from: number, to: number): bigint {
-    if (to - from > EXACT_DIGITS) return amountOf(this.bytes.toString('latin1', from, to));
+    const { buffer } = this.text;
+    if (to - from > EXACT_DIGITS || to === from) return amountOf(buffer.toString('latin1', from, to));
     let amount = 0;
     for (let at = from; at < to; at += 1) {
-      const digit = (this.bytes[at] as number) - DIGIT_0;
-      if (digit < 0 || digit > 9) return amountOf(this.bytes.toString('latin1', from, to));
+      const digit = (buffer[at] as number) - DIGIT_0;
+      if (digit < 0 || digit > 9) return amountOf(buffer.toString('latin1', from, to));
       amount = amount * 10 + digit;
     }
-    return to > from ? BigInt(amount) : amountOf('');
+    return BigInt(amount);
+  }
+
+  private number(field: number): number {
+    return Number(this.text.buffer.toString('latin1', this.begins[field], this.ends[field]));
   }
 
   private instant(field: number): Instant {
-    const at = this.instants[field] as number;
-    return this.canonical.toString('latin1', at, at + '2026-01-31T12:00:00.000000Z'.length) as Instant;
+    const begin = this.begins[field] as number;
+    if (begin === NO_FIELD) throw new Wrong('it says no instant');
+    return this.text.buffer.toString('latin1', begin, begin + INSTANT_LENGTH) as Instant;
   }
 
-  private text(field: number): string {
-    return this.texts.get(this.bytes, this.from[field] as number, this.to[field] as number) ?? '';
-  }
-
-  /** A field as it stands in the line. */
-  private field(field: number): string {
-    return this.bytes.toString('utf8', this.from[field] as number, this.to[field] as number);
+  private string(field: number): string {
+    if (this.isNull(field)) throw new Wrong('a value is missing');
+    return this.texts.get(this.text.buffer, this.begins[field] as number, this.ends[field] as number) ?? '';
   }
 
   private isNull(field: number): boolean {
-    const from = this.from[field] as number;
-    return this.to[field] === from + 2 && this.bytes[from] === BACKSLASH && this.bytes[from + 1] === CAPITAL_N;
+    return this.begins[field] === NO_FIELD;
+  }
+
+  // A line of an export --------------------------------------------------------------------------------------------------
+
+  private findInLine(at: number): number {
+    const { bytes, from, to } = this;
+    // The letter, the batch, the others.
+    let field = -2;
+    let index = at;
+    let begin = at;
+    for (;;) {
+      const byte = bytes[index];
+      if (byte === TAB || byte === LINE_END) {
+        if (field >= 0) {
+          from[field] = begin;
+          to[field] = index;
+        } else if (field === -1) {
+          this.batchFrom = begin;
+          this.batchTo = index;
+        }
+        field += 1;
+        begin = index + 1;
+        if (byte === LINE_END) break;
+      }
+      index += 1;
+    }
+    this.count = field;
+    return index + 1;
+  }
+
+  private isTextOf(batchId: string): boolean {
+    const { bytes, batchFrom, batchTo } = this;
+    if (batchTo - batchFrom !== batchId.length) return false;
+    for (let index = 0; index < batchId.length; index += 1) {
+      if (bytes[batchFrom + index] !== batchId.charCodeAt(index)) return false;
+    }
+    return true;
   }
 
   private writeText(field: number): void {
-    const { bytes, canonical, used } = this;
-    const end = this.to[field] as number;
-    let to = used;
-    canonical[to++] = QUOTE;
-    for (let at = this.from[field] as number; at < end; at += 1) {
-      const byte = bytes[at] as number;
-      if (byte < SPACE || byte === QUOTE || byte === BACKSLASH) {
-        this.write(quoted(this.field(field)));
-        return;
-      }
-      canonical[to++] = byte;
-    }
-    canonical[to++] = QUOTE;
-    this.used = to;
-  }
-
-  /** `2026-01-31 12:00:00.5+00` as `2026-01-31T12:00:00.500000Z`. */
-  private writeInstant(field: number): void {
-    const { bytes } = this;
+    const { bytes, text } = this;
     const from = this.from[field] as number;
     const to = this.to[field] as number;
-    const hasFraction = bytes[from + 19] === POINT;
-    if (to - from > 29 || to - from < 22 || bytes[from + 10] !== SPACE || (!hasFraction && to - from !== 22)) {
-      // Whatever else is wrong makes another digest.
-      throw new RangeError(`${JSON.stringify(this.field(field))} is no instant`);
+    switch (FORMS[field]) {
+      case TEXT:
+        if (!text.writePlainText(bytes, from, to)) text.writeEscaped(bytes.toString('utf8', from, to));
+        return;
+      case INSTANT:
+        text.writeInstantText(bytes, from, to);
+        return;
+      case UUIDS:
+      case BIGINTS:
+        if (to - from < 2 || bytes[from] !== BRACE || bytes[to - 1] !== BRACE_END) {
+          throw new SyntaxError(`${JSON.stringify(bytes.toString('utf8', from, to))} is no list`);
+        }
+        text.writeList(bytes, from, to);
+        return;
+      case BYTES:
+        if (bytes[from] !== BACKSLASH || bytes[from + 1] !== BACKSLASH || bytes[from + 2] !== SMALL_X) {
+          throw new SyntaxError(`${JSON.stringify(bytes.toString('utf8', from, to))} is not bytes`);
+        }
+        text.copy(bytes, from + 3, to);
+        return;
+      default:
+        text.copy(bytes, from, to);
     }
-    this.put(QUOTE);
-    this.instants[field] = this.used;
-    this.copy(from, from + 10);
-    this.put(CAPITAL_T);
-    this.copy(from + 11, from + 19);
-    this.put(POINT);
-    const fraction = hasFraction ? to - 3 - (from + 20) : 0;
-    this.copy(from + 20, from + 20 + fraction);
-    for (let missing = fraction; missing < 6; missing += 1) this.put(DIGIT_0);
-    this.put(CAPITAL_Z);
-    this.put(QUOTE);
   }
 
-  /** `{a,b}` as `a b`. */
-  private writeList(field: number): void {
-    const { bytes, canonical } = this;
-    const end = (this.to[field] as number) - 1;
-    let to = this.used;
-    canonical[to++] = QUOTE;
-    for (let at = (this.from[field] as number) + 1; at < end; at += 1) {
-      const byte = bytes[at] as number;
-      canonical[to++] = byte === COMMA ? SPACE : byte;
-    }
-    canonical[to++] = QUOTE;
-    this.used = to;
-  }
-
-  /** `\\x0a1b` as `0a1b`. */
-  private writeBytes(field: number): void {
-    const { bytes } = this;
+  private isNullInRow(field: number): boolean {
     const from = this.from[field] as number;
-    if (bytes[from] !== BACKSLASH || bytes[from + 1] !== BACKSLASH || bytes[from + 2] !== SMALL_X) {
-      throw new SyntaxError(`${JSON.stringify(this.field(field))} is not bytes`);
+    const to = this.to[field] as number;
+    if (this.isBinary) return to < from;
+    return to === from + 2 && this.bytes[from] === BACKSLASH && this.bytes[from + 1] === CAPITAL_N;
+  }
+
+  // A tuple of Postgres's binary format ----------------------------------------------------------------------------------
+
+  private findInTuple(at: number): number {
+    const { bytes, from, to } = this;
+    const count = bytes.readInt16BE(at) - 1;
+    let index = at + 2 + 4;
+    this.batchFrom = index;
+    index += 8;
+    for (let field = 0; field < count; field += 1) {
+      const length = bytes.readInt32BE(index);
+      index += 4;
+      from[field] = index;
+      to[field] = index + length;
+      if (length > 0) index += length;
     }
-    this.put(QUOTE);
-    this.copy(from + 3, this.to[field] as number);
-    this.put(QUOTE);
+    this.count = count;
+    return index;
   }
 
-  private putNull(): void {
-    const { canonical, used } = this;
-    canonical[used] = 110;
-    canonical[used + 1] = 117;
-    canonical[used + 2] = 108;
-    canonical[used + 3] = 108;
-    this.used = used + 4;
+  private writeBinary(field: number): void {
+    const { bytes, text } = this;
+    const from = this.from[field] as number;
+    const to = this.to[field] as number;
+    switch (FORMS[field]) {
+      case TEXT:
+        if (!text.writePlainText(bytes, from, to))
+          text.write(JSON.stringify(bytes.toString('utf8', from, to)).slice(1, -1));
+        return;
+      case UUID:
+        text.writeUuid(bytes, from);
+        return;
+      case INTEGER:
+        text.write(bytes.readInt32BE(from).toString());
+        return;
+      case BIGINT:
+        text.writeBigint(bytes, from);
+        return;
+      case INSTANT:
+        text.writeInstant(bytes, from);
+        return;
+      case BYTES:
+        text.writeHex(bytes, from, to);
+        return;
+      default:
+        this.writeArray(field, from);
+    }
   }
 
-  private copy(from: number, to: number): void {
-    const { bytes, canonical } = this;
-    let used = this.used;
-    for (let at = from; at < to; at += 1) canonical[used++] = bytes[at] as number;
-    this.used = used;
+  /** Dimensions, whether there are nulls, the type; of the dimension its length and first index; then the elements. */
+  private writeArray(field: number, from: number): void {
+    const { bytes, text } = this;
+    const dimensions = bytes.readInt32BE(from);
+    if (dimensions === 0) return;
+    if (dimensions !== 1 || bytes.readInt32BE(from + 4) !== 0) throw new SyntaxError('it is no list without nulls');
+    const count = bytes.readInt32BE(from + 12);
+    let at = from + 20;
+    for (let index = 0; index < count; index += 1) {
+      if (index > 0) text.put(SPACE);
+      if (FORMS[field] === UUIDS) text.writeUuid(bytes, at + 4);
+      else text.writeBigint(bytes, at + 4);
+      at += 4 + bytes.readInt32BE(at);
+    }
   }
+}
 
-  private put(byte: number): void {
-    this.canonical[this.used++] = byte;
-  }
-
-  private write(text: string): void {
-    this.used += this.canonical.write(text, this.used, 'utf8');
-  }
-
-  /** Makes room for as much as so many bytes of a line can become. */
-  private reserve(bytes: number): void {
-    const needed = this.used + GROWTH * bytes + 8 * FIELDS;
-    if (needed <= this.canonical.length) return;
-    const larger = Buffer.allocUnsafe(2 * needed);
-    this.canonical.copy(larger, 0, 0, this.used);
-    this.canonical = larger;
-  }
+/** The inside of a JSON string as text. */
+function unescaped(text: string): string {
+  return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text;
 }

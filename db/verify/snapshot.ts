@@ -2,16 +2,21 @@
 import { Client, type ClientConfig } from 'pg';
 import type { Db } from '../client';
 import { copyOut } from './copyOut';
+import { type Place, Wrong } from './findings';
 import { mergeByBatch } from './merge';
 import { FACTS, JOURNAL, type Section } from './sections';
 
 export interface Snapshot {
   /** The lines of sections, one section after the other, in handfuls of whole lines. */
   linesOf(sections: readonly Section[]): AsyncGenerator<Buffer[]>;
-  /** The lines of the journal and of the facts around it, merged. */
-  mergedLines(): AsyncGenerator<Buffer[]>;
-  /** Whether the database keeps two operations from having one key. */
-  readonly keysAreUnique: boolean;
+  /**
+   * The lines of the journal and of the facts around it, merged.
+   *
+   * @param operations whether operations come as lines too, or as tuples in binary form without their letter.
+   */
+  mergedLines(operations: 'text' | 'binary'): AsyncGenerator<Buffer[]>;
+  /** What of the schema itself is not as the ledger needs it. */
+  readonly flaws: readonly Flaw[];
   close(): Promise<void>;
 }
 
@@ -40,17 +45,17 @@ export async function openSnapshot(db: Db): Promise<Snapshot> {
   };
   try {
     const leader = await connect();
-    const { rows } = await leader.query(`select pg_export_snapshot() as id, ${KEYS_ARE_UNIQUE} as unique`);
-    const { id, unique } = rows[0] as { id: string; unique: boolean };
+    const { rows } = await leader.query('select pg_export_snapshot() as id');
+    const { id } = rows[0] as { id: string };
     return {
-      keysAreUnique: unique,
+      flaws: await flawsOf(leader),
       close,
       async *linesOf(sections) {
         for (const { sql } of sections) {
           for await (const { bytes } of copyOut(leader, sql)) yield [bytes];
         }
       },
-      async *mergedLines() {
+      async *mergedLines(operations) {
         const followers = await Promise.all(
           [...JOURNAL, ...FACTS].map(async (section) => {
             const client = await connect(id);
@@ -58,7 +63,11 @@ export async function openSnapshot(db: Db): Promise<Snapshot> {
             if (section.table === 'operations' || section.table === 'batches') {
               await client.query('set local enable_sort = off; set local enable_seqscan = off');
             }
-            return { lines: copyOut(client, section.sql), byJob: FACTS.includes(section) };
+            const lines =
+              section.letter === 'o' && operations === 'binary'
+                ? copyOut(client, section.sql.replace(`select 'o', `, 'select '), 'binary')
+                : copyOut(client, section.sql);
+            return { lines, byJob: FACTS.includes(section) };
           }),
         );
         yield* mergeByBatch(followers);
@@ -70,9 +79,36 @@ export async function openSnapshot(db: Db): Promise<Snapshot> {
   }
 }
 
-const KEYS_ARE_UNIQUE = `exists (
-  select from pg_index
+/** A row of the schema's that is wrong. */
+export interface Flaw {
+  readonly place: Place;
+  readonly wrong: Wrong;
+}
+
+/** What the database does by itself must be what it should: keep keys unique, and move what two letters say. */
+async function flawsOf(client: Client): Promise<Flaw[]> {
+  const flaws: Flaw[] = [];
+  const { rows: indexes } = await client.query(KEY_INDEX);
+  if (indexes.length === 0) {
+    const wrong = new Wrong('the unique index is not there: two operations could have one key');
+    flaws.push({ place: { table: 'operations', row: 'operations_key' }, wrong });
+  }
+  const { rows: moves } = await client.query(`select move, ${BUCKETS.join(', ')} from moves order by move`);
+  for (const { move, ...changes } of moves as ({ move: string } & Record<string, number>)[]) {
+    for (const bucket of BUCKETS) {
+      const expected = Number(move.endsWith(bucket.charAt(0))) - Number(move.startsWith(bucket.charAt(0)));
+      if (changes[bucket] === expected) continue;
+      const wrong = new Wrong(`${bucket} is changed otherwise than the move says`, `${expected}`, `${changes[bucket]}`);
+      flaws.push({ place: { table: 'moves', row: move }, wrong });
+    }
+  }
+  return flaws;
+}
+
+const BUCKETS = ['available', 'reserved', 'consumed', 'expired', 'withdrawn'];
+
+const KEY_INDEX = `select 1
+  from pg_index
   where indexrelid = to_regclass('operations_key') and indrelid = 'operations'::regclass
-    and indisunique and indisvalid and indimmediate and indpred is null
-    and pg_get_indexdef(indexrelid, 1, true) = 'subject' and pg_get_indexdef(indexrelid, 2, true) = 'act' and indnkeyatts = 2
-)`;
+    and indisunique and indisvalid and indimmediate and indpred is null and indnkeyatts = 2
+    and pg_get_indexdef(indexrelid, 1, true) = 'subject' and pg_get_indexdef(indexrelid, 2, true) = 'act'`;

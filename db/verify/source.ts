@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Db } from '../client';
 import { readExport } from './exportFile';
 import { STATE } from './sections';
-import { openSnapshot } from './snapshot';
+import { type Flaw, openSnapshot } from './snapshot';
 
 export type LedgerSource =
   | { readonly kind: 'database'; readonly db: Db }
@@ -11,10 +11,11 @@ export type LedgerSource =
   | { readonly kind: 'export'; readonly stream: Readable };
 
 export interface OpenSource {
-  /** The lines of all sections, in order, in handfuls of whole lines. */
+  /** The lines of all sections, in order, in handfuls of whole lines; operations may be tuples. */
   readonly lines: AsyncGenerator<Buffer[]>;
-  /** Whether one operation alone has a key, where the source itself sees to that; `null` where the lines tell. */
-  readonly keysAreUnique: boolean | null;
+  /** Whether the keys of operations stand behind the journal once more; a database sees to them itself. */
+  readonly keysAreListed: boolean;
+  readonly flaws: readonly Flaw[];
   close(): Promise<void>;
 }
 
@@ -22,7 +23,8 @@ export async function openSource(source: LedgerSource): Promise<OpenSource> {
   if (source.kind === 'export') {
     return {
       lines: readExport(source.stream),
-      keysAreUnique: null,
+      keysAreListed: true,
+      flaws: [],
       close: async () => {
         source.stream.destroy();
       },
@@ -31,7 +33,7 @@ export async function openSource(source: LedgerSource): Promise<OpenSource> {
   const snapshot = await openSnapshot(source.db);
   async function* lines() {
     yield* snapshot.linesOf(STATE);
-    yield* snapshot.mergedLines();
+    yield* snapshot.mergedLines('binary');
   }
-  return { lines: lines(), keysAreUnique: snapshot.keysAreUnique, close: () => snapshot.close() };
+  return { lines: lines(), keysAreListed: false, flaws: snapshot.flaws, close: () => snapshot.close() };
 }

@@ -33,15 +33,9 @@ export interface Verification {
  */
 export async function verifyLedger(source: LedgerSource, options: VerifyOptions = {}): Promise<Verification> {
   const opened = await openSource(source);
-  const verifier = new Verifier(opened.keysAreUnique === null);
+  const verifier = new Verifier(opened.keysAreListed);
   try {
-    if (opened.keysAreUnique === false) {
-      verifier.findings.add(
-        [],
-        KEYS_INDEX,
-        new Wrong('the unique index of keys is not there: a key may be used twice'),
-      );
-    }
+    for (const { place, wrong } of opened.flaws) verifier.findings.add([], place, wrong);
     await readAll(verifier, opened.lines, options);
     verifier.finish();
   } finally {
@@ -49,8 +43,6 @@ export async function verifyLedger(source: LedgerSource, options: VerifyOptions 
   }
   return verifier.verification();
 }
-
-const KEYS_INDEX = { table: 'operations', row: 'operations_key' };
 
 async function readAll(
   verifier: Verifier,
@@ -94,10 +86,10 @@ class Verifier {
     return this.book?.journal.counts.operations ?? 0;
   }
 
-  /** Reads whole lines, each with its end. */
+  /** Reads whole lines, each with its end, and operations as tuples, which begin with a zero. */
   add(lines: Buffer): void {
     for (let at = 0; at < lines.length; ) {
-      if (lines[at] === OPERATION) {
+      if (lines[at] === OPERATION || lines[at] === 0) {
         this.book ??= this.openBook();
         at = this.book.journal.addOperation(lines, at);
       } else {

@@ -48,10 +48,7 @@ async function jobsWithoutEnd(db: Db): Promise<string[]> {
 
 /** Every open reservation has a workflow that can still close it. */
 async function deadReservations(db: Db, client: Client): Promise<string[]> {
-  const open = await rows<{ jobId: string }>(
-    db,
-    `select job_id as "jobId" from open_reservations order by job_id`,
-  );
+  const open = await rows<{ jobId: string }>(db, `select job_id as "jobId" from open_reservations order by job_id`);
   const found: string[] = [];
   for (const { jobId } of open) {
     const status = await statusOf(client, jobId);

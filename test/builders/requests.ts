@@ -72,7 +72,7 @@ export function drawSetting(chance: Chance, world: number): Setting {
 
 /** Draws requests that fit what the model has come to; the same chance and model draw the same. */
 export class Requests {
-  hour: number;
+  private hour: number;
   private made = 0;
   private readonly jobIds: string[] = [];
   private readonly refundIds: string[] = [];

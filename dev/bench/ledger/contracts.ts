@@ -20,7 +20,7 @@ const SMALL: Credits = credits(20_000n * MICRO);
 /** Nothing that is measured empties it. */
 const ENDLESS: Credits = credits(1_000_000_000n * MICRO);
 
-/** Makes contracts that began a day ago, each with users of its own and shared lots, the last of which is never empty. */
+/** Makes contracts, each with users of its own and with shared lots since a day ago, the last of which is never empty. */
 export async function openContracts(
   database: BenchDatabase,
   ledger: Ledger,
