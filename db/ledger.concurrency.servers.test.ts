@@ -1,10 +1,11 @@
 import { type Chance, chanceOf } from '../dev/chaos/chance';
-import { type LedgerClient, startClient } from '../dev/faults/clients';
+import { CLIENT_NAME, type LedgerClient, startClient } from '../dev/faults/clients';
 import { credits } from '../domain/credits';
 import type { Operation, Outcome, Spender } from '../domain/operations';
 import { atHour } from '../test/builders/ids';
 import { amount, changeLife, expire, release, reserve, settle, topUp, withdraw } from '../test/builders/ledger';
 import { repeatably, SEED } from '../test/builders/seed';
+import { eventually } from '../test/world/eventually';
 import { firstRow, rows } from './client';
 import { createTestDatabase, type TestDatabase } from './testing/database';
 import { brokenInvariants } from './testing/invariants';
@@ -27,13 +28,8 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
-  // What a session saw is told when it ends.
-  await Promise.all(clients.map((client) => client.stop()));
-  const seen = await firstRow(database.admin, 'select deadlocks from pg_stat_database where datname = ?', [
-    new URL(database.url).pathname.slice(1),
-  ]);
-  await database.drop();
-  expect(seen).toEqual({ deadlocks: 0n });
+  await Promise.all(clients.map((one) => one.stop()));
+  await database?.drop();
 });
 
 function client(n: number): LedgerClient {
@@ -405,3 +401,20 @@ test('processes whose clocks differ by days book each by its own, and no chain g
   expect(links.map(({ bookedMax }) => bookedMax)).toEqual(links.map(({ bookedMax }) => bookedMax).sort());
   expect(links.map(({ recordedAt }) => recordedAt)).toEqual(links.map(({ recordedAt }) => recordedAt).sort());
 }, 60_000);
+
+test('in all of this Postgres saw no deadlock', async () => {
+  // What a session saw is told when it ends.
+  await Promise.all(clients.map((one) => one.stop()));
+  const seen = await eventually('the sessions of the processes are gone', async () => {
+    const found = await firstRow<{ sessions: bigint; deadlocks: bigint }>(
+      database.admin,
+      `select deadlocks,
+         (select count(*) from pg_stat_activity a where a.datid = d.datid and a.application_name = ?) as sessions
+       from pg_stat_database d
+       where datname = ?`,
+      [CLIENT_NAME, new URL(database.url).pathname.slice(1)],
+    );
+    return found?.sessions === 0n && found;
+  });
+  expect(seen).toMatchObject({ deadlocks: 0n });
+});

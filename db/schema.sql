@@ -307,8 +307,6 @@ create table operations (
   amounts bigint[] not null,
   project text,
   request_hash bytea,
-  constraint operation_amounts_are_positive CHECK ((0 < ALL (amounts))),
-  constraint operation_arrays_match CHECK (((cardinality(lot_ids) = cardinality(amounts)) AND (length(moves) = (2 * cardinality(lot_ids))))),
   constraint operation_cap_not_negative CHECK ((cap >= 0))
 );
 
@@ -563,23 +561,26 @@ declare
   malformed text;
   missing bigint;
   stray uuid;
-  left_reserved uuid;
   other uuid;
 begin
   select array_agg(distinct kind), (array_agg(subject) filter (where not well_formed))[1]
   into kinds, malformed
   from (
     select kind, min(subject) as subject,
-      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves) as well_formed
+      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits) as well_formed
     from (
       select kind, subject::text, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
-        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs
+        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs,
+        -- One positive amount and one move a lot; what is granted or ended is what the operation is about.
+        0 < all (amounts) and cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
+          and (kind not in ('grant', 'expire', 'withdraw') or subject = all (lot_ids))
+          and (kind <> 'repay' or amounts[1] = amounts[2]) as fits
       from appended
     ) as o
-    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves
+    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits
   ) as forms;
   if malformed is not null then
-    raise exception 'an operation about % is not what its kind can say', malformed using errcode = 'HF004';
+    raise exception 'the operation about % is no well-formed one of its kind', malformed using errcode = 'HF004';
   end if;
 
   with moved as materialized (
@@ -628,13 +629,37 @@ begin
     raise exception '% lots of the operations do not exist', missing using errcode = 'HF004';
   end if;
   if stray is not null then
-    raise exception 'lot % is not its spender''s, or was drawn on outside its life', stray using errcode = 'HF004';
+    raise exception 'lot % cannot make the transfer that is asked of it: it is not its spender''s, or not alive', stray
+      using errcode = 'HF004';
+  end if;
+
+  -- Whoever draws does so for a job that is not closed, and for the spender for whom it was reserved.
+  if kinds && '{reserve,topUp,settle}' then
+    select o.subject into other
+    from appended o
+    where o.user_id is not null and o.kind in ('reserve', 'topUp', 'settle')
+      and (
+        exists (
+          select from public.operations c
+          where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
+        )
+        or o.kind <> 'reserve' and not exists (
+          select from public.operations r
+          where r.subject = o.subject and r.kind = 'reserve' and r.user_id = o.user_id
+            and r.contract_id is not distinct from o.contract_id and (r.batch_id, r.position) < (o.batch_id, o.position)
+        )
+      )
+    limit 1;
+    if other is not null then
+      raise exception 'job % is closed, or is not reserved for whom this draws', other using errcode = 'HF004';
+    end if;
   end if;
 
   if kinds && '{settle,release}' then
-    select h.subject into left_reserved
+    select h.subject into other
     from (
-      select t.subject, t.lot_id, case t.move when 'ar' then t.amount else -t.amount end as held
+      select t.subject, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
+        sum(t.amount) filter (where t.move = 'rc') as captured
       from (
         select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
           substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
@@ -645,12 +670,15 @@ begin
         ) as j
         where o.act = 'close'
       ) as t
+      group by t.subject, t.lot_id
     ) as h
-    group by h.subject, h.lot_id
-    having sum(h.held) <> 0
+    cross join lateral (select max(x.cap) as cap from public.operations x where x.subject = h.subject) as granted
+    group by h.subject, granted.cap
+    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(granted.cap, 0)
     limit 1;
-    if left_reserved is not null then
-      raise exception 'the closing of job % leaves something reserved', left_reserved using errcode = 'HF004';
+    if other is not null then
+      raise exception 'the closing of job % leaves something reserved, or captures more than its not-to-exceed amount', other
+        using errcode = 'HF004';
     end if;
   end if;
 
@@ -668,30 +696,39 @@ begin
   end if;
 
   if 'repay' = any (kinds) then
-    select o.subject into other from appended o where o.kind = 'repay' and o.amounts[1] <> o.amounts[2] limit 1;
+    select o.refers_to into other
+    from appended o
+    left join public.lots paying on paying.id = o.lot_ids[1] and paying.kind = 'shared'
+    left join public.lots advance on advance.id = o.lot_ids[2] and advance.id = o.refers_to and advance.advance
+    where o.kind = 'repay' and (paying.pool_id = advance.pool_id) is not true
+    limit 1;
     if other is not null then
-      raise exception 'a repayment of % takes other than it gives', other using errcode = 'HF004';
+      raise exception 'what is moved does not repay the advance %', other using errcode = 'HF004';
     end if;
   end if;
 
   if kinds && '{refund,correct}' then
     select o.refers_to into other
-    from appended o
+    from (select distinct refers_to from appended where kind in ('refund', 'correct')) as o
     cross join lateral (
-      select
-        (select coalesce(sum(t.amount), 0)
-          from public.operations s
-          cross join lateral unnest(s.amounts) with ordinality as t (amount, position)
-          where s.subject = o.refers_to and s.act = 'close' and substr(s.moves, 2 * t.position::int - 1, 2) = 'rc') as captured,
-        (select coalesce(sum(t.amount), 0)
-          from public.operations r
-          cross join lateral unnest(r.amounts) as t (amount)
-          where r.refers_to = o.refers_to) as given_back
+      select t.lot_id
+      from (
+        select unnest(x.lot_ids) as lot_id, unnest(x.amounts) as amount,
+          substr(x.moves, generate_series(1, length(x.moves), 2), 2) as move
+        from public.operations x
+        where x.subject = o.refers_to and x.act = 'close'
+        union all
+        select unnest(x.lot_ids), unnest(x.amounts), substr(x.moves, generate_series(1, length(x.moves), 2), 2)
+        from public.operations x
+        where x.refers_to = o.refers_to and x.kind in ('refund', 'correct')
+      ) as t
+      where t.move in ('rc', 'ca', 'ce', 'cw')
+      group by t.lot_id
+      having sum(case t.move when 'rc' then t.amount else -t.amount end) < 0
     ) as s
-    where o.kind in ('refund', 'correct') and s.given_back > s.captured
     limit 1;
     if other is not null then
-      raise exception 'more than was captured is given back of job %', other using errcode = 'HF004';
+      raise exception 'more of a lot is given back than job % captured of it', other using errcode = 'HF004';
     end if;
   end if;
 
@@ -828,11 +865,11 @@ begin
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text)
+CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text, fits boolean)
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))));
+RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))) AND fits);
 
 CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_heads bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
  RETURNS json

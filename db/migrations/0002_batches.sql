@@ -106,11 +106,7 @@ create table operations (
   project text,
   -- The beginning of sha256 of what was asked under the key, so that the key cannot be used for something else. Null
   -- for operations of the first schema, whose requests are not known in this form.
-  request_hash bytea,
-  constraint operation_amounts_are_positive check (0 < all (amounts)),
-  constraint operation_arrays_match check (
-    cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
-  )
+  request_hash bytea
 );
 
 -- Operations of the first schema, each as a batch of its own, in the order in which they were written.
@@ -207,7 +203,8 @@ create table budget_periods (
 
 -- Whether rows of the journal of this form say what their kind may say.
 create function is_well_formed(
-  kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text
+  kind text, closes boolean, has_cap boolean, has_life boolean, refers boolean, spends boolean, absorbs double precision, moves text,
+  fits boolean
 ) returns boolean
   language sql immutable parallel safe
   return case kind
@@ -231,7 +228,8 @@ create function is_well_formed(
   and has_life = (kind in ('grant', 'changeLife'))
   and refers = (kind in ('refund', 'correct', 'repay'))
   and spends = (kind in ('reserve', 'release', 'refund', 'correct') or left(moves, 2) = 'ar')
-  and (absorbs is null or kind in ('settle', 'correct'));
+  and (absorbs is null or kind in ('settle', 'correct'))
+  and fits;
 
 -- What a move takes from the buckets of a lot and adds to them.
 create table moves (
@@ -259,8 +257,9 @@ values
 
 -- Whoever appends operations moves their credits by that and in no other way: the application's role cannot write a lot.
 -- Two letters of `moves` go with one lot and one amount. Refused here, because no CHECK sees several rows: a row that its
--- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7), a closing that
--- leaves something reserved, a refund of more than was captured (R15).
+-- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7) or after the closing
+-- of its job, a closing that leaves something reserved or captures more than the not-to-exceed amount (R11), a repayment
+-- by another owner (R9), a refund of more than was captured of a lot (R15).
 --
 -- These queries are run for every batch: forms are judged once each, not row by row, and `moves` is a table because large
 -- expressions are slow to start. Tables are named with their schema, since the function has its owner's rights whatever
@@ -272,23 +271,26 @@ declare
   malformed text;
   missing bigint;
   stray uuid;
-  left_reserved uuid;
   other uuid;
 begin
   select array_agg(distinct kind), (array_agg(subject) filter (where not well_formed))[1]
   into kinds, malformed
   from (
     select kind, min(subject) as subject,
-      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves) as well_formed
+      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits) as well_formed
     from (
       select kind, subject::text, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
-        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs
+        refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs,
+        -- One positive amount and one move a lot; what is granted or ended is what the operation is about.
+        0 < all (amounts) and cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
+          and (kind not in ('grant', 'expire', 'withdraw') or subject = all (lot_ids))
+          and (kind <> 'repay' or amounts[1] = amounts[2]) as fits
       from appended
     ) as o
-    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves
+    group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits
   ) as forms;
   if malformed is not null then
-    raise exception 'an operation about % is not what its kind can say', malformed using errcode = 'HF004';
+    raise exception 'the operation about % is no well-formed one of its kind', malformed using errcode = 'HF004';
   end if;
 
   with moved as materialized (
@@ -337,13 +339,37 @@ begin
     raise exception '% lots of the operations do not exist', missing using errcode = 'HF004';
   end if;
   if stray is not null then
-    raise exception 'lot % is not its spender''s, or was drawn on outside its life', stray using errcode = 'HF004';
+    raise exception 'lot % cannot make the transfer that is asked of it: it is not its spender''s, or not alive', stray
+      using errcode = 'HF004';
+  end if;
+
+  -- Whoever draws does so for a job that is not closed, and for the spender for whom it was reserved.
+  if kinds && '{reserve,topUp,settle}' then
+    select o.subject into other
+    from appended o
+    where o.user_id is not null and o.kind in ('reserve', 'topUp', 'settle')
+      and (
+        exists (
+          select from public.operations c
+          where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
+        )
+        or o.kind <> 'reserve' and not exists (
+          select from public.operations r
+          where r.subject = o.subject and r.kind = 'reserve' and r.user_id = o.user_id
+            and r.contract_id is not distinct from o.contract_id and (r.batch_id, r.position) < (o.batch_id, o.position)
+        )
+      )
+    limit 1;
+    if other is not null then
+      raise exception 'job % is closed, or is not reserved for whom this draws', other using errcode = 'HF004';
+    end if;
   end if;
 
   if kinds && '{settle,release}' then
-    select h.subject into left_reserved
+    select h.subject into other
     from (
-      select t.subject, t.lot_id, case t.move when 'ar' then t.amount else -t.amount end as held
+      select t.subject, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
+        sum(t.amount) filter (where t.move = 'rc') as captured
       from (
         select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
           substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
@@ -354,12 +380,15 @@ begin
         ) as j
         where o.act = 'close'
       ) as t
+      group by t.subject, t.lot_id
     ) as h
-    group by h.subject, h.lot_id
-    having sum(h.held) <> 0
+    cross join lateral (select max(x.cap) as cap from public.operations x where x.subject = h.subject) as granted
+    group by h.subject, granted.cap
+    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(granted.cap, 0)
     limit 1;
-    if left_reserved is not null then
-      raise exception 'the closing of job % leaves something reserved', left_reserved using errcode = 'HF004';
+    if other is not null then
+      raise exception 'the closing of job % leaves something reserved, or captures more than its not-to-exceed amount', other
+        using errcode = 'HF004';
     end if;
   end if;
 
@@ -377,30 +406,39 @@ begin
   end if;
 
   if 'repay' = any (kinds) then
-    select o.subject into other from appended o where o.kind = 'repay' and o.amounts[1] <> o.amounts[2] limit 1;
+    select o.refers_to into other
+    from appended o
+    left join public.lots paying on paying.id = o.lot_ids[1] and paying.kind = 'shared'
+    left join public.lots advance on advance.id = o.lot_ids[2] and advance.id = o.refers_to and advance.advance
+    where o.kind = 'repay' and (paying.pool_id = advance.pool_id) is not true
+    limit 1;
     if other is not null then
-      raise exception 'a repayment of % takes other than it gives', other using errcode = 'HF004';
+      raise exception 'what is moved does not repay the advance %', other using errcode = 'HF004';
     end if;
   end if;
 
   if kinds && '{refund,correct}' then
     select o.refers_to into other
-    from appended o
+    from (select distinct refers_to from appended where kind in ('refund', 'correct')) as o
     cross join lateral (
-      select
-        (select coalesce(sum(t.amount), 0)
-          from public.operations s
-          cross join lateral unnest(s.amounts) with ordinality as t (amount, position)
-          where s.subject = o.refers_to and s.act = 'close' and substr(s.moves, 2 * t.position::int - 1, 2) = 'rc') as captured,
-        (select coalesce(sum(t.amount), 0)
-          from public.operations r
-          cross join lateral unnest(r.amounts) as t (amount)
-          where r.refers_to = o.refers_to) as given_back
+      select t.lot_id
+      from (
+        select unnest(x.lot_ids) as lot_id, unnest(x.amounts) as amount,
+          substr(x.moves, generate_series(1, length(x.moves), 2), 2) as move
+        from public.operations x
+        where x.subject = o.refers_to and x.act = 'close'
+        union all
+        select unnest(x.lot_ids), unnest(x.amounts), substr(x.moves, generate_series(1, length(x.moves), 2), 2)
+        from public.operations x
+        where x.refers_to = o.refers_to and x.kind in ('refund', 'correct')
+      ) as t
+      where t.move in ('rc', 'ca', 'ce', 'cw')
+      group by t.lot_id
+      having sum(case t.move when 'rc' then t.amount else -t.amount end) < 0
     ) as s
-    where o.kind in ('refund', 'correct') and s.given_back > s.captured
     limit 1;
     if other is not null then
-      raise exception 'more than was captured is given back of job %', other using errcode = 'HF004';
+      raise exception 'more of a lot is given back than job % captured of it', other using errcode = 'HF004';
     end if;
   end if;
 

@@ -22,11 +22,13 @@ import {
 import { aCard, SIMULATION } from '../../test/builders/rates';
 import { beginAttempt, endAttempt, loseOpenAttempts, reportUsage } from '../attempts';
 import { closeJob, raiseJobCap, releaseJob, reserveJob, topUpJob } from '../billing';
+import { findChargeOfJob } from '../charges';
 import { inTransaction } from '../client';
 import { addInput } from '../inputs';
 import { insertJob } from '../jobs';
 import { insertQuote } from '../quotes';
 import { publishRateCard } from '../rateCards';
+import { approveRefund, askForRefund, findRefund, type RefundAsked, rejectRefund } from '../refunds';
 import type { TestDatabase } from './database';
 import { insertPeople } from './people';
 import { accept } from './place';
@@ -40,7 +42,7 @@ export const FULL = {
   user: idOf('user', 1),
   otherUser: idOf('user', 2),
   contract: idOf('contract', 1),
-  /** A job with a quote, a top-up, a raised cap, a lost attempt and a charge. */
+  /** A job with a quote, a top-up, a raised cap, a lost attempt, a charge and its refunds. */
   quotedJob: idOf('job', 1),
   quote: idOf('quote', 1),
 } as const;
@@ -185,7 +187,30 @@ async function quotedJob({ db, ledger }: TestDatabase): Promise<void> {
   await report(db, { jobId, attempt, seq: 2, units: '0.75', at: atHour(7) });
   await endAttempt(db, { jobId, attempt, outcome: 'completed', message: 'It was completed.', at: atHour(8) });
   await closeJob(ledger, { jobId, end: 'completed', message: 'It was completed.', at: atHour(8) });
-  await accept(ledger, refund({ jobId, refundId: idOf('refund', 2), amount: amount('2'), at: atHour(9) }));
+  const charge = await findChargeOfJob(db, jobId);
+  if (!charge) throw new Error(`job ${jobId} has no charge`);
+  const ask = (n: number, asked: RefundAsked) =>
+    askForRefund(ledger, {
+      id: idOf('refund', n),
+      charge,
+      asked,
+      reason: 'The result was late.',
+      by: user,
+      at: atHour(9),
+      approvalAbove: amount('1.5'),
+    });
+  const decided = async (n: number) => {
+    const refund = await findRefund(db, idOf('refund', n));
+    if (!refund) throw new Error(`there is no refund ${n}`);
+    return { refund, by: FULL.otherUser, at: atHour(10), isRepeat: false };
+  };
+  await ask(2, { amount: amount('1') });
+  await ask(4, { amount: amount('2') });
+  await ask(5, { actual: amount('6') });
+  await ask(6, { amount: amount('3') });
+  await approveRefund(ledger, await decided(4), charge);
+  await approveRefund(ledger, await decided(5), charge);
+  await rejectRefund(db, await decided(6), 'It was not.');
 }
 
 /** One above its cap and corrected, one released, one that still runs, one that never began. */

@@ -43,14 +43,17 @@ export async function tamper<T>(owner: Db, sql: string, bindings: readonly unkno
  * Values of which one digit, or where there is none one letter, is another.
  *
  * @param text the value as Postgres writes it.
- * @param at which of its digits, counted from the end.
+ * @param at which of its digits first, counted from the end; others follow, for keys that another row has.
  */
 export function changes(text: string, type: string, at = 0): string[] {
   if (type === 'boolean') return [{ true: 'false', false: 'true', t: 'f', f: 't' }[text] ?? text];
-  const index = digitsOf(text, type).at(-1 - at);
-  if (index === undefined) return [`${text.slice(0, -1)}${text.endsWith('x') ? 'y' : 'x'}`];
-  const others = [...'7849'].filter((digit) => digit !== text.charAt(index));
-  return others.map((digit) => text.slice(0, index) + digit + text.slice(index + 1));
+  const places = digitsOf(text, type).reverse().slice(at);
+  if (places.length === 0) return [`${text.slice(0, -1)}${text.endsWith('x') ? 'y' : 'x'}`];
+  return places.flatMap((index) =>
+    [...'7849']
+      .filter((digit) => digit !== text.charAt(index))
+      .map((digit) => text.slice(0, index) + digit + text.slice(index + 1)),
+  );
 }
 
 /** Where the digits of a value stand. */

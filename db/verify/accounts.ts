@@ -160,5 +160,7 @@ export interface JobAccount {
   closedAt: Instant | null;
   /** The reason of the closing, where it is known. */
   closedFor: string | null;
+  /** The charge of a settled job, once its row was read. */
+  chargeId: string | null;
   readonly budgets: readonly BudgetCounter[];
 }

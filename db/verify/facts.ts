@@ -124,6 +124,7 @@ export class Facts {
     });
     for (const quote of facts.quotes) this.checkQuote(quote, job, pools, account);
     if (charge) {
+      if (account) account.chargeId = charge.id ?? null;
       this.findings.check(pools, { table: 'charges', row: charge.id ?? '' }, () =>
         this.checkCharge(charge, account, facts),
       );

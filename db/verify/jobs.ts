@@ -27,8 +27,8 @@ export class Jobs {
   reserve(row: JournalRow): PoolAccount {
     const { subject, userId } = row;
     mustHaveAct(row, 'reserve');
-    if (this.open.has(subject) || this.refundable.has(subject)) throw new Wrong('the job was reserved before');
     if (this.marked.has(subject)) throw new Wrong('the job was released before');
+    if (this.open.has(subject) || this.refundable.has(subject)) throw new Wrong('the job was reserved before');
     if (userId === null) throw new Wrong('nobody reserves');
     const job = this.newJob(row, { userId, isReserved: true });
     this.open.set(subject, job);
@@ -117,6 +117,7 @@ export class Jobs {
       refunded: 0n,
       closedAt: null,
       closedFor: null,
+      chargeId: null,
       budgets: isReserved ? this.budgets.countersOf(row) : NONE,
     };
   }

@@ -17,7 +17,8 @@ export interface JournalRow {
   readonly effectiveAt: Instant | null;
   readonly expiresAt: Instant | null;
   readonly withdrawnAt: Instant | null;
-  /** Read when it is asked for: mostly nobody does. */
+  /** Read when they are asked for: mostly nobody does. */
+  readonly actor: () => string;
   readonly reason: () => string;
   /** Two letters a transfer. */
   readonly moves: string;

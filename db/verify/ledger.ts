@@ -10,12 +10,14 @@ import { Wrong } from './findings';
 import { Jobs } from './jobs';
 import { type JournalRow, mustFitItsKind, mustHaveMovedNothing } from './journalRow';
 import { changeLife, endLot, grantLot } from './lotLives';
+import type { RefundRequests } from './refundRequests';
 import { refund } from './refunds';
 
 export interface LedgerParts {
   readonly pools: ReadonlyMap<string, PoolAccount>;
   readonly lots: ReadonlyMap<string, LotAccount>;
   readonly budgets: Budgets;
+  readonly requests: RefundRequests;
   /** Jobs that refunds or corrections point at. */
   readonly refundedLater: ReadonlyMap<string, unknown>;
   /** Hears of each job that is closed. */
@@ -27,12 +29,14 @@ export class Ledger {
   private readonly pools: ReadonlyMap<string, PoolAccount>;
   private readonly lots: ReadonlyMap<string, LotAccount>;
   private readonly budgets: Budgets;
+  private readonly requests: RefundRequests;
   private readonly advances: Advances;
 
-  constructor({ pools, lots, budgets, refundedLater, onClosed }: LedgerParts) {
+  constructor({ pools, lots, budgets, requests, refundedLater, onClosed }: LedgerParts) {
     this.pools = pools;
     this.lots = lots;
     this.budgets = budgets;
+    this.requests = requests;
     this.advances = new Advances(lots.values());
     this.jobs = new Jobs((id) => this.poolOf(id), budgets, refundedLater, onClosed);
   }
@@ -81,7 +85,7 @@ export class Ledger {
         return null;
       case 'refund':
       case 'correct':
-        return refund(row, jobs, advances);
+        return refund(row, { jobs, advances, requests: this.requests });
       default:
         throw new Wrong('there is no such kind of operation', undefined, row.kind);
     }

@@ -25,6 +25,7 @@ const ABSORBED = 10;
 const EFFECTIVE_AT = 11;
 const EXPIRES_AT = 12;
 const WITHDRAWN_AT = 13;
+const ACTOR = 14;
 const REASON = 15;
 const MOVES = 16;
 const LOT_IDS = 17;
@@ -104,6 +105,7 @@ export class OperationLine {
       effectiveAt: null,
       expiresAt: null,
       withdrawnAt: null,
+      actor: () => this.string(ACTOR),
       reason: () => this.string(REASON),
       moves: '',
       count: 0,

@@ -4,10 +4,14 @@ import type { Advances } from './advances';
 import { mustBe, Wrong } from './findings';
 import { type Jobs, mustBeOf } from './jobs';
 import { type JournalRow, mustHaveAct } from './journalRow';
+import type { RefundRequests } from './refundRequests';
 import { giveBack, least, mustBePositive } from './rules';
 
 /** Books a refund or a correction. @throws Wrong */
-export function refund(row: JournalRow, jobs: Jobs, advances: Advances): PoolAccount {
+export function refund(
+  row: JournalRow,
+  { jobs, advances, requests }: { jobs: Jobs; advances: Advances; requests: RefundRequests },
+): PoolAccount {
   const { kind, refersTo, amounts, count } = row;
   const job = jobs.refundable.get(refersTo ?? '');
   if (job?.state !== 'settled') {
@@ -27,6 +31,7 @@ export function refund(row: JournalRow, jobs: Jobs, advances: Advances): PoolAcc
   job.refunded += given;
   for (const counter of job.budgets) counter.refund(given);
   advances.noteRefund(row.subject);
+  requests.check(row, job, given);
   return job.home;
 }
 

@@ -147,6 +147,19 @@ const CHARGES = [
   'recorded_at',
 ] as const;
 
+const REFUND_REQUESTS = [
+  'id',
+  'charge_id',
+  'job_id',
+  'amount',
+  'actual',
+  'reason',
+  'requested_by',
+  'requested_at',
+  'recorded_at',
+] as const;
+const REFUND_REJECTIONS = ['request_id', 'reason', 'rejected_by', 'rejected_at', 'recorded_at'] as const;
+
 /** Read first and kept. */
 export const STATE: readonly Section[] = [
   table('n', 'contracts', ['id', 'time_zone'], 'id'),
@@ -156,6 +169,8 @@ export const STATE: readonly Section[] = [
   table('l', 'lots', LOTS, 'id'),
   table('g', 'budgets', BUDGETS, 'id'),
   table('h', 'budget_periods', BUDGET_PERIODS, 'budget_id, starts_at'),
+  table('r', 'refund_requests', REFUND_REQUESTS, 'id'),
+  table('x', 'refund_rejections', REFUND_REJECTIONS, 'request_id'),
   // Which settled jobs are refunded later: what they captured is kept until then. A refund of any other job is wrong.
   {
     letter: 'f',

@@ -25,6 +25,8 @@ const TABLES = [
   'pools',
   'quotes',
   'rate_cards',
+  'refund_rejections',
+  'refund_requests',
   'usage_records',
 ];
 
@@ -40,8 +42,6 @@ const OTHER_TABLES = [
   'inputs',
   'job_events',
   'migrations',
-  'refund_rejections',
-  'refund_requests',
   'results',
   'users',
 ];
@@ -53,14 +53,17 @@ const UNPROVABLE: Readonly<Record<string, readonly string[]>> = {
   jobs: ['input_name', 'time_limit_seconds', 'comment', 'progress', 'revision', 'submitted_at'],
   quotes: ['quoted_at', 'valid_until'],
   rate_cards: ['published_by', 'recorded_at'],
+  refund_rejections: ['reason', 'rejected_by', 'rejected_at', 'recorded_at'],
+  refund_requests: ['id', 'requested_by', 'requested_at', 'recorded_at'],
   usage_records: ['seq', 'source', 'measured_at', 'recorded_at'],
 };
 
-/** Of these tables the row that everything is known of: that of the quoted and settled job. */
+/** Of these tables the row that everything is known of: of the quoted and settled job, of a refund that was booked. */
 const CHOSEN: Readonly<Record<string, string>> = {
   attempts: `job_id = '${FULL.quotedJob}' and outcome = 'lost'`,
   charges: `job_id = '${FULL.quotedJob}'`,
   jobs: `id = '${FULL.quotedJob}'`,
+  refund_requests: `id in ('${idOf('refund', 4)}', '${idOf('refund', 5)}')`,
   usage_records: `job_id = '${FULL.quotedJob}'`,
 };
 
@@ -144,7 +147,7 @@ test('any digit of a dossier is found', async () => {
     [FULL.quotedJob],
   );
   const digits = digitsOf(charge?.dossier ?? '', 'jsonb').length;
-  expect(digits).toBeGreaterThan(500);
+  expect(digits).toBeGreaterThan(400);
   const missed: number[] = [];
   // Neighbouring digits belong to the same value mostly.
   for (let at = 0; at < digits; at += 17) {
@@ -209,7 +212,7 @@ test.each([
   ['links', ['batch_id'], `pool_id = '${FULL.contract}'`],
   ['links', ['seq'], `pool_id = '${FULL.contract}'`],
   ['links', ['head'], 'true'],
-  ['links', ['pool_id'], `seq = 2`],
+  ['links', ['pool_id'], `seq = 3`],
   ['pools', ['seq', 'head', 'booked_max', 'recorded_at'], `seq > 0`],
   ['lots', ['available', 'consumed', 'reserved', 'expired', 'withdrawn', 'granted'], `kind <> 'individual'`],
   ['lots', ['reference'], `kind = 'shared'`],
@@ -364,7 +367,8 @@ test('a line that is missing or stands elsewhere is found in an export that was 
   const { first, lines } = partsOf(await exported());
   const missed: string[] = [];
   for (const letter of new Set(lines.map((line) => line.charAt(0)))) {
-    // Of a job without a charge nothing tells that it was there.
+    // Of a job without a charge nothing tells that it was there, and neither of a refund that was asked for.
+    if ('rx'.includes(letter)) continue;
     const at = lines.findIndex(
       (line) => line.startsWith(letter) && (!'jqamc'.includes(letter) || line.includes(FULL.quotedJob)),
     );

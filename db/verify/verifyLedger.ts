@@ -9,6 +9,8 @@ import { textOf } from './fields';
 import { type Finding, Findings, mustBe, Wrong } from './findings';
 import { comparePool, Journal, type JournalCounts } from './journal';
 import { Keys } from './keys';
+import { RefundRequests } from './refundRequests';
+import { STATE } from './sections';
 import { type LedgerSource, openSource } from './source';
 
 export interface VerifyOptions {
@@ -64,7 +66,7 @@ async function readAll(
 const LINE_END = '\n'.charCodeAt(0);
 const OPERATION = 'o'.charCodeAt(0);
 /** Letters of sections whose lines stand before the journal. */
-const STATE_LETTERS = new Set(['n', 'u', 'v', 'p', 'l', 'g', 'h', 'f']);
+const STATE_LETTERS = new Set(STATE.map(({ letter }) => letter));
 
 class Verifier {
   readonly findings = new Findings();
@@ -73,6 +75,7 @@ class Verifier {
   private readonly pools = new Map<string, PoolAccount>();
   private readonly lots = new Map<string, LotAccount>();
   private readonly budgets = new Budgets();
+  private readonly requests = new RefundRequests();
   private readonly refundedLater = new Map<string, true>();
   private readonly rateCards = new Map<string, readonly string[]>();
   private readonly keys = new Keys();
@@ -192,6 +195,12 @@ class Verifier {
         );
         return;
       }
+      case 'r':
+        this.keep('refund_requests', fields, [], () => this.requests.add(fields));
+        return;
+      case 'x':
+        this.keep('refund_rejections', fields, [], () => this.requests.addRejection(fields));
+        return;
       default:
         this.keep('operations', fields, [], () => add(this.refundedLater, id, true));
     }
@@ -202,8 +211,8 @@ class Verifier {
   }
 
   private openBook() {
-    const { pools, lots, budgets, findings } = this;
-    const journal = new Journal({ pools, lots, budgets, refundedLater: this.refundedLater }, findings);
+    const { pools, lots, budgets, requests, refundedLater, findings } = this;
+    const journal = new Journal({ pools, lots, budgets, requests, refundedLater }, findings);
     const facts = new Facts(journal, findings);
     for (const card of this.rateCards.values()) facts.addRateCard(card);
     if (this.keysAreListed) journal.onKey = (subject, act) => this.keys.addUsed(subject, act);
