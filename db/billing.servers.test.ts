@@ -1,11 +1,12 @@
 import { v7 as uuidv7 } from 'uuid';
 import { parseCredits } from '../domain/credits';
 import type { JobState } from '../domain/job';
+import type { Operation } from '../domain/operations';
 import { beginAttempt } from './attempts';
 import { closeJob, raiseJobCap, releaseJob, reserveJob, topUpJob } from './billing';
-import { firstRow, rows } from './client';
+import { rows } from './client';
 import { getJob } from './jobs';
-import { type Ledger, openLedger } from './ledger';
+import { type Companion, type Ledger, openLedger } from './ledger';
 import { seed } from './seed';
 import { createTestDatabase, type TestDatabase } from './testing/database';
 import { brokenInvariants } from './testing/invariants';
@@ -137,29 +138,46 @@ test('a job that is released while it is still being reserved holds nothing, whi
   expect([...states]).toEqual(['released']);
 });
 
-test('a reservation and the job’s row change together: what cannot be written takes the reservation with it', async () => {
-  const { id: jobId } = await insertSimulation(database.db);
-  const refused = ledger.apply(
-    {
+describe('a reservation and the job’s row change together', () => {
+  test.each<[string, Companion['write'], object]>([
+    [
+      'what the database refuses',
+      () => ({ to: 'reserved', events: [{ kind: 'reserved', message: String.fromCharCode(0), at: AT }] }),
+      { code: '22021' },
+    ],
+    [
+      'what cannot even be said',
+      () => {
+        throw new Error('no');
+      },
+      { message: 'no' },
+    ],
+  ])('%s takes its own reservation with it, and leaves those that are made beside it', async (_, write, refusal) => {
+    const [job, ...others] = [
+      await insertSimulation(database.db, parseCredits('1')),
+      await insertSimulation(database.db, parseCredits('1')),
+      await insertSimulation(database.db, parseCredits('1')),
+    ];
+    const { id: jobId, userId, contractId } = job;
+    const operation: Operation = {
       kind: 'reserve',
       act: 'reserve',
       jobId,
-      userId: (await getJob(database.db, jobId)).userId,
-      contractId: null,
+      userId,
+      contractId,
       amount: parseCredits('1'),
       cap: parseCredits('1'),
       project: null,
       at: AT,
       actor: 'job',
       reason: 'the job was submitted',
-    },
-    {
-      jobId,
-      from: ['reserving'],
-      write: () => ({ to: 'reserved', events: [{ kind: 'reserved', message: String.fromCharCode(0), at: AT }] }),
-    },
-  );
-  await expect(refused).rejects.toMatchObject({ code: '22021' });
-  expect(await operationsOf(jobId)).toEqual([]);
-  expect(await firstRow(database.db, 'select state from jobs where id = ?', [jobId])).toEqual({ state: 'reserving' });
+    };
+    const refused = ledger.apply(operation, { jobId, from: ['reserving'], write });
+    const beside = others.map(({ id }) => reserveJob(ledger, { jobId: id, at: AT }));
+    await expect(refused).rejects.toMatchObject(refusal);
+    expect(await Promise.all(beside)).toMatchObject(others.map(() => ({ reserved: parseCredits('1') })));
+    expect(await operationsOf(jobId)).toEqual([]);
+    expect(await eventsOf(jobId)).toEqual([]);
+    expect(await getJob(database.db, jobId)).toMatchObject({ state: 'reserving', revision: 1n });
+  });
 });

@@ -744,6 +744,16 @@ begin
     where lots.id = o.subject and lots.ended_as is null;
   end if;
   if kinds && '{expire,withdraw}' then
+    -- With the life that this batch gave it, if it did: after its end nothing changes it any more.
+    select o.subject into other
+    from appended o
+    join public.lots l on l.id = o.subject
+    where o.kind = 'expire' and (o.booked_at >= l.expires_at) is not true
+      or o.kind = 'withdraw' and (o.booked_at >= l.withdrawn_at) is not true
+    limit 1;
+    if other is not null then
+      raise exception 'the life of lot % is not over yet', other using errcode = 'HF004';
+    end if;
     update public.lots
     set ended_as = case o.kind when 'expire' then 'expired' else 'withdrawn' end
     from appended o
@@ -869,7 +879,7 @@ CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))) AND fits);
+RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))) AND (fits IS TRUE));
 
 CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_heads bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
  RETURNS json
@@ -1106,6 +1116,22 @@ CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNC
 
 -- Rights of others than the owner -------------------------------------------------------------------------------------
 
+grant execute on function append_batch(bigint,timestamp with time zone,bytea,timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],bigint[],bytea[],timestamp with time zone[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
+grant execute on function apply_operations() to public;
+grant execute on function begin_whole() to public;
+grant execute on function bucket_of(text) to public;
+grant execute on function canonical_instant(timestamp with time zone) to public;
+grant execute on function continue_chains() to public;
+grant execute on function decide_once() to public;
+grant execute on function granted_once() to public;
+grant execute on function is_well_formed(text,boolean,boolean,boolean,boolean,boolean,double precision,text,boolean) to public;
+grant execute on function load_batch(uuid[],bytea[],uuid[],uuid[],uuid[],uuid[],timestamp with time zone,timestamp with time zone,uuid[],uuid[],uuid[]) to public;
+grant execute on function open_pool() to public;
+grant execute on function refuse_change() to public;
+grant execute on function refuse_new_owner() to public;
+grant execute on function refuse_old_individual() to public;
+grant execute on function refuse_other_budget() to public;
+grant execute on function refuse_other_pool() to public;
 grant usage on schema public to holdfast_application;
 grant usage on schema public to public;
 grant usage on sequence batch_ids to holdfast_application;

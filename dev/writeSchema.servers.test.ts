@@ -32,7 +32,7 @@ test('every kind of change to the schema changes its picture', async () => {
     'grant update (later) on lots to holdfast_application',
     'revoke execute on function later() from public',
     'alter table links set (fillfactor = 70)',
-    'alter table lots alter column reference type text collate "C"',
+    'alter table customers alter column name type text collate "C"',
   ];
   const pictures = new Set([await schemaText(owner)]);
   for (const change of changes) {

@@ -128,7 +128,7 @@ const PARTS: readonly { readonly title: string; readonly sql: string }[] = [
         union all
         select 'function ' || oid::regprocedure, proowner, null, g.*
         from pg_proc
-        cross join lateral aclexplode(proacl) as g
+        cross join lateral aclexplode(coalesce(proacl, acldefault('f', proowner))) as g
         where pronamespace = 'public'::regnamespace
       )
       select format('grant %s%s on %s to %s;',

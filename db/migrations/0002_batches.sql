@@ -229,7 +229,7 @@ create function is_well_formed(
   and refers = (kind in ('refund', 'correct', 'repay'))
   and spends = (kind in ('reserve', 'release', 'refund', 'correct') or left(moves, 2) = 'ar')
   and (absorbs is null or kind in ('settle', 'correct'))
-  and fits;
+  and fits is true;
 
 -- What a move takes from the buckets of a lot and adds to them.
 create table moves (
@@ -259,7 +259,7 @@ values
 -- Two letters of `moves` go with one lot and one amount. Refused here, because no CHECK sees several rows: a row that its
 -- kind cannot say, a transfer of a lot that is not its spender's (R2), a draw outside a lot's life (R7) or after the closing
 -- of its job, a closing that leaves something reserved or captures more than the not-to-exceed amount (R11), a repayment
--- by another owner (R9), a refund of more than was captured of a lot (R15).
+-- by another owner (R9), a refund of more than was captured of a lot (R15), an end before it came (R3, R4).
 --
 -- These queries are run for every batch: forms are judged once each, not row by row, and `moves` is a table because large
 -- expressions are slow to start. Tables are named with their schema, since the function has its owner's rights whatever
@@ -454,6 +454,16 @@ begin
     where lots.id = o.subject and lots.ended_as is null;
   end if;
   if kinds && '{expire,withdraw}' then
+    -- With the life that this batch gave it, if it did: after its end nothing changes it any more.
+    select o.subject into other
+    from appended o
+    join public.lots l on l.id = o.subject
+    where o.kind = 'expire' and (o.booked_at >= l.expires_at) is not true
+      or o.kind = 'withdraw' and (o.booked_at >= l.withdrawn_at) is not true
+    limit 1;
+    if other is not null then
+      raise exception 'the life of lot % is not over yet', other using errcode = 'HF004';
+    end if;
     update public.lots
     set ended_as = case o.kind when 'expire' then 'expired' else 'withdrawn' end
     from appended o

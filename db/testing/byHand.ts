@@ -100,7 +100,7 @@ export async function appendByHand(trx: Trx, { rows, poolIds, changed, recordedA
       reason: row.reason,
       moves: row.moves,
       lot_ids: row.lotIds,
-      amounts: row.amounts.map(String),
+      amounts: row.amounts.map((amount) => amount?.toString()),
       project: row.project,
       request_hash: row.requestHash,
     })),

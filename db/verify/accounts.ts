@@ -120,7 +120,7 @@ export class LotAccount {
 
 export interface Slice {
   readonly lot: LotAccount;
-  amount: bigint;
+  readonly amount: bigint;
 }
 
 /** What one operation of a job drew. */
@@ -130,7 +130,23 @@ export interface Drawn {
   readonly slices: readonly Slice[];
 }
 
-/** A job's billing as its operations so far give it. */
+/** How a job's billing was closed, and what became of it since. */
+export interface Closing {
+  readonly state: 'settled' | 'released';
+  readonly at: Instant;
+  readonly reason: string;
+  /** In the order in which it was done. */
+  readonly captured: readonly Slice[];
+  readonly returned: readonly (Slice & { readonly to: string })[];
+  /** What the provider bore; what corrections unwound of it; what refunds gave back of what was captured. */
+  readonly absorbed: bigint;
+  unwound: bigint;
+  refunded: bigint;
+  /** The charge, once its row was read. */
+  chargeId: string | null;
+}
+
+/** A job's billing as its operations so far give it. Kept small: there are as many as there are open reservations. */
 export interface JobAccount {
   readonly id: string;
   readonly userId: string;
@@ -138,7 +154,6 @@ export interface JobAccount {
   readonly project: string | null;
   /** The pool to whose chain all of the job's operations belong. */
   readonly home: PoolAccount;
-  state: 'open' | 'settled' | 'released';
   /** Whether it was ever reserved: a release of nothing leaves a mark. */
   readonly isReserved: boolean;
   /** Whether the first schema wrote its reservation: then its cap is known as it was last. */
@@ -146,21 +161,8 @@ export interface JobAccount {
   /** The not-to-exceed amount now, and when the job was reserved. */
   cap: bigint;
   readonly firstCap: bigint;
-  /** One slice a lot (R6). */
-  held: readonly Slice[];
-  /** What was drawn when, for the dossier. */
+  /** Everything that was drawn: all of it is held until the job is closed. */
   drawn: readonly Drawn[];
-  /** What the closing captured and gave back, in its order. */
-  captured: readonly Slice[];
-  returned: readonly { readonly lot: LotAccount; readonly amount: bigint; readonly to: string }[];
-  /** What the provider bears now, and what it bore when the job was settled. */
-  absorbed: bigint;
-  settledAbsorbed: bigint;
-  refunded: bigint;
-  closedAt: Instant | null;
-  /** The reason of the closing, where it is known. */
-  closedFor: string | null;
-  /** The charge of a settled job, once its row was read. */
-  chargeId: string | null;
   readonly budgets: readonly BudgetCounter[];
+  closing: Closing | null;
 }

@@ -153,9 +153,13 @@ export class Budgets {
   countersOf({ userId: jobUserId, contractId, project: jobProject, bookedAt }: JournalRow): readonly BudgetCounter[] {
     const budgets = contractId === null ? undefined : this.byContract.get(contractId);
     if (!budgets) return NONE;
-    return budgets
-      .filter(({ userId, project }) => (userId === null ? project === jobProject : userId === jobUserId))
-      .map((budget) => budget.counterAt(bookedAt));
+    let counters = NONE;
+    for (const budget of budgets) {
+      if (budget.userId === null ? budget.project !== jobProject : budget.userId !== jobUserId) continue;
+      const counter = budget.counterAt(bookedAt);
+      counters = counters.length === 0 ? [counter] : [...counters, counter];
+    }
+    return counters;
   }
 
   /** @throws Wrong when the budget cannot be opened. */

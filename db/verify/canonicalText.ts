@@ -137,12 +137,17 @@ export class CanonicalText {
   /** Eight bytes as a whole number. */
   writeBigint(from: Buffer, start: number): void {
     const value = from.readInt32BE(start) * 0x1_0000_0000 + from.readUInt32BE(start + 4);
-    if (value < 0 || !Number.isSafeInteger(value)) this.write(from.readBigInt64BE(start).toString());
-    else this.writeDigits(value);
+    if (Number.isSafeInteger(value)) this.writeInteger(value);
+    else this.write(from.readBigInt64BE(start).toString());
   }
 
-  /** A whole number that is exact and not below zero. */
-  writeDigits(value: number): void {
+  /** A whole number that is exact. */
+  writeInteger(value: number): void {
+    if (value < 0) this.put(MINUS);
+    this.writeDigits(Math.abs(value));
+  }
+
+  private writeDigits(value: number): void {
     if (value >= 1e8) {
       const high = Math.floor(value / 1e8);
       this.writeDigits(high);

@@ -124,7 +124,7 @@ export class Facts {
     });
     for (const quote of facts.quotes) this.checkQuote(quote, job, pools, account);
     if (charge) {
-      if (account) account.chargeId = charge.id ?? null;
+      if (account?.closing) account.closing.chargeId = charge.id ?? null;
       this.findings.check(pools, { table: 'charges', row: charge.id ?? '' }, () =>
         this.checkCharge(charge, account, facts),
       );
@@ -174,12 +174,13 @@ export class Facts {
 
   /** A charge against its settlement, its dossier, the frozen rates and what was metered (R10, R11, R14). */
   private checkCharge(charge: Row, account: JobAccount | undefined, { job, usage, attempts }: JobFacts): void {
-    if (account?.state !== 'settled') throw new Wrong('no operation settled the job of the charge');
-    const captured = sumOf(account.captured);
+    const closing = account?.closing;
+    if (!account || closing?.state !== 'settled') throw new Wrong('no operation settled the job of the charge');
+    const captured = sumOf(closing.captured);
     mustBe('charged is not what was captured', amountOf(charge.charged ?? ''), captured);
-    mustBe('absorbed is not that of the settlement', amountOf(charge.absorbed ?? ''), account.settledAbsorbed);
+    mustBe('absorbed is not that of the settlement', amountOf(charge.absorbed ?? ''), closing.absorbed);
     mustBe('max_credits is not the not-to-exceed amount', amountOf(charge.max_credits ?? ''), account.cap);
-    mustBe('booked_at is not that of the settlement', instantOf(charge.booked_at ?? ''), account.closedAt);
+    mustBe('booked_at is not that of the settlement', instantOf(charge.booked_at ?? ''), closing.at);
     mustBe('user_id is not that of the settlement', nullableTextOf(charge.user_id ?? NULL), account.userId);
     mustBe('contract_id is not that of the settlement', nullableTextOf(charge.contract_id ?? NULL), account.contractId);
     const dossier = jsonOf<Dossier>(charge.dossier);
@@ -192,9 +193,9 @@ export class Facts {
     dossierSays('job', dossier.jobId, account.id);
     dossierSays('user', dossier.userId, account.userId);
     dossierSays('contract', dossier.contractId, account.contractId);
-    dossierSays('instant', dossier.bookedAt, account.closedAt);
+    dossierSays('instant', dossier.bookedAt, closing.at);
     dossierSays('charged amount', dossier.charged, formatCredits(captured));
-    dossierSays('absorbed amount', dossier.absorbed, formatCredits(account.settledAbsorbed));
+    dossierSays('absorbed amount', dossier.absorbed, formatCredits(closing.absorbed));
     dossierSays('not-to-exceed amount', dossier.maxCredits, formatCredits(account.cap));
     dossierSays('rated amount', dossier.rating.total, formatCredits(amountOf(charge.rated ?? '')));
     dossierSays('end', dossier.end, textOf(charge.job_end ?? ''));
@@ -202,8 +203,8 @@ export class Facts {
     dossierSays('version of the rate card', String(dossier.terms.rateCardVersion), charge.rate_card_version ?? null);
     const rates = this.ratesOf(charge.rate_card_version ?? '', textOf(charge.service ?? ''));
     dossierSays('price than the rate card', canonical(dossier.terms.rates), canonical(rates));
-    dossierSays('captured draw', canonical(dossier.draws), canonical(account.captured.map(drawOf)));
-    const returned = account.returned.map((slice) => ({ ...drawOf(slice), to: slice.to }));
+    dossierSays('captured draw', canonical(dossier.draws), canonical(closing.captured.map(drawOf)));
+    const returned = closing.returned.map((slice) => ({ ...drawOf(slice), to: slice.to }));
     dossierSays('returned slice', canonical(dossier.returned), canonical(returned));
     const drawn = account.drawn.map(({ kind, at, slices }) => ({ at, kind, draws: slices.map(drawOf) }));
     dossierSays('reserved draw', canonical(dossier.reserved), canonical(drawn));
@@ -262,15 +263,15 @@ function checkJob(job: Row, account: JobAccount | undefined, { charge }: JobFact
       throw new Wrong('no operation brought the job to its state', 'reserving or rejected', state);
     return;
   }
-  if (account.state === 'open' ? !OPEN_STATES.has(state) : state !== account.state) {
-    throw new Wrong('the job is in another state than its billing', account.state, state);
+  const { closing } = account;
+  if (closing ? state !== closing.state : !OPEN_STATES.has(state)) {
+    throw new Wrong('the job is in another state than its billing', closing?.state ?? 'open', state);
   }
   if (state === 'settled' && !charge) throw new Wrong('the charge of the settled job does not exist');
   mustBe('user_id is not that of its operations', nullableTextOf(job.user_id ?? NULL), account.userId);
   mustBe('contract_id is not that of its operations', nullableTextOf(job.contract_id ?? NULL), account.contractId);
-  mustBe('ended_at is not that of its closing', nullableInstantOf(job.ended_at ?? NULL), account.closedAt);
-  if (account.closedFor !== null)
-    mustBe('message is not that of its closing', nullableTextOf(job.message ?? NULL), account.closedFor);
+  mustBe('ended_at is not that of its closing', nullableInstantOf(job.ended_at ?? NULL), closing?.at ?? null);
+  if (closing) mustBe('message is not that of its closing', nullableTextOf(job.message ?? NULL), closing.reason);
   if (!account.isReserved) return;
   mustBe('project is not that of its reservation', nullableTextOf(job.project ?? NULL), account.project);
   mustBe('max_credits is not the not-to-exceed amount', amountOf(job.max_credits ?? ''), account.cap);

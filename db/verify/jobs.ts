@@ -1,12 +1,12 @@
 /** A job's billing, folded: reserved once, topped up, closed once, and then nothing is held any more (R2, R6, R8, R11, R17). */
 import type { Instant } from '../../domain/instant';
-import type { JobAccount, LotAccount, PoolAccount, Slice } from './accounts';
+import type { Closing, JobAccount, LotAccount, PoolAccount, Slice } from './accounts';
 import type { Budgets } from './budgets';
 import { Wrong } from './findings';
 import { type JournalRow, mustHaveAct, mustHaveMovedNothing } from './journalRow';
 import { drawdownOrder, giveBack, isAlive, lifeOf, mustBePositive } from './rules';
 
-const NONE: readonly never[] = [];
+const NONE: never[] = [];
 
 export class Jobs {
   /** Jobs whose reservation is open. */
@@ -60,19 +60,20 @@ export class Jobs {
     mustHaveAct(row, 'close');
     const drawn = runOf('ar', row, 0);
     draw(job, row, drawn);
-    const rest = capture(job, row, drawn);
-    if (row.absorbed !== null && row.absorbed <= 0n) {
-      throw new Wrong('it absorbs less than nothing', 'more than 0', `${row.absorbed}`);
+    const held = holdingsOf(job);
+    const captured = capture(job, held, row, drawn);
+    const rest = drawn + captured.length;
+    const absorbed = row.absorbed ?? 0n;
+    if (row.absorbed !== null && absorbed <= 0n) {
+      throw new Wrong('it absorbs less than nothing', 'more than 0', `${absorbed}`);
     }
-    job.absorbed = row.absorbed ?? 0n;
-    job.settledAbsorbed = job.absorbed;
     if (rest < row.count) {
-      if (job.absorbed > 0n) throw new Wrong('it absorbs something and gives something back');
+      if (absorbed > 0n) throw new Wrong('it absorbs something and gives something back');
       // Whoever draws more than was reserved needs all that was reserved.
       if (drawn > 0) throw new Wrong('it draws something and gives something back');
     }
-    giveBackRest(job, row, rest);
-    this.close(job, 'settled', row);
+    const returned = giveBackRest(job, held, row, rest);
+    this.close(job, row, { state: 'settled', captured, returned, absorbed });
     return job.home;
   }
 
@@ -83,42 +84,34 @@ export class Jobs {
     const job = this.open.get(subject);
     if (job) {
       mustBeOf(job, row);
-      giveBackRest(job, row, 0);
-      this.close(job, 'released', row);
+      const returned = giveBackRest(job, holdingsOf(job), row, 0);
+      this.close(job, row, { state: 'released', captured: NONE, returned, absorbed: 0n });
       return job.home;
     }
     if (this.marked.has(subject) || this.refundable.has(subject)) throw new Wrong('the job was closed before');
     mustHaveMovedNothing(row);
     this.marked.add(subject);
     const mark = this.newJob(row, { userId, isReserved: false });
-    this.close(mark, 'released', row);
+    this.close(mark, row, { state: 'released', captured: NONE, returned: NONE, absorbed: 0n });
     return mark.home;
   }
 
   private newJob(row: JournalRow, { userId, isReserved }: { userId: string; isReserved: boolean }): JobAccount {
     const { subject, contractId, project, isMigrated } = row;
+    const cap = row.cap ?? 0n;
     return {
       id: subject,
       userId,
       contractId,
       project,
       home: this.poolOf(contractId ?? userId),
-      state: 'open',
       isReserved,
       isMigrated,
-      cap: row.cap ?? 0n,
-      firstCap: row.cap ?? 0n,
-      held: NONE,
+      cap,
+      firstCap: cap,
       drawn: NONE,
-      captured: NONE,
-      returned: NONE,
-      absorbed: 0n,
-      settledAbsorbed: 0n,
-      refunded: 0n,
-      closedAt: null,
-      closedFor: null,
-      chargeId: null,
       budgets: isReserved ? this.budgets.countersOf(row) : NONE,
+      closing: null,
     };
   }
 
@@ -131,13 +124,23 @@ export class Jobs {
     return job;
   }
 
-  private close(job: JobAccount, state: 'settled' | 'released', row: JournalRow): void {
-    for (const { lot, amount } of job.held) {
-      if (amount !== 0n) throw new Wrong(`it leaves something of lot ${lot.id} reserved`, '0', `${amount}`);
-    }
-    job.state = state;
-    job.closedAt = row.bookedAt;
-    job.closedFor = row.reason();
+  private close(
+    job: JobAccount,
+    { bookedAt, reason }: JournalRow,
+    closing: Pick<Closing, 'state' | 'captured' | 'returned' | 'absorbed'>,
+  ): void {
+    const { state, captured, returned, absorbed } = closing;
+    job.closing = {
+      state,
+      at: bookedAt,
+      reason: reason(),
+      captured,
+      returned,
+      absorbed,
+      unwound: 0n,
+      refunded: 0n,
+      chargeId: null,
+    };
     this.open.delete(job.id);
     if (this.refundedLater.has(job.id)) this.refundable.set(job.id, job);
     this.onClosed(job);
@@ -180,14 +183,13 @@ function draw(job: JobAccount, row: JournalRow, count: number): void {
     if (lot.available < 0n) {
       throw new Wrong(`lot ${lot.id} has not that much available`, `at most ${lot.available + amount}`, `${amount}`);
     }
-    hold(job, lot, amount);
     slices[index] = { lot, amount };
-    sum += amount;
+    sum = index === 0 ? amount : sum + amount;
     last = lot;
   }
   const drawn = { kind, at: bookedAt, slices };
+  const held = job.drawn.length === 0 ? sum : sum + drawnBy(job);
   job.drawn = job.drawn.length === 0 ? [drawn] : [...job.drawn, drawn];
-  const held = heldBy(job);
   if (held > job.cap) {
     throw new Wrong('more than the not-to-exceed amount is reserved (R11)', `at most ${job.cap}`, `${held}`);
   }
@@ -205,76 +207,85 @@ function mustBeDrawable(lot: LotAccount, last: LotAccount | null, job: JobAccoun
   if (last.available > 0n) throw new Wrong(`lot ${last.id} is not used up before lot ${lot.id} is drawn on (R6)`);
 }
 
-function hold(job: JobAccount, lot: LotAccount, amount: bigint): void {
-  for (const slice of job.held) {
-    if (slice.lot === lot) {
-      slice.amount += amount;
-      return;
-    }
-  }
-  job.held = job.held.length === 0 ? [{ lot, amount }] : [...job.held, { lot, amount }];
-}
-
-function heldBy({ held }: JobAccount): bigint {
+function drawnBy({ drawn }: JobAccount): bigint {
   let sum = 0n;
-  for (const { amount } of held) sum += amount;
+  for (const { slices } of drawn) for (const { amount } of slices) sum += amount;
   return sum;
 }
 
-/** The transfers of a settlement that capture. @returns the index behind them. */
-function capture(job: JobAccount, row: JournalRow, from: number): number {
+/** What a job holds of a lot, while it is being closed. */
+interface Holding {
+  readonly lot: LotAccount;
+  amount: bigint;
+}
+
+/** One holding a lot (R6), whatever was drawn when. */
+function holdingsOf({ drawn }: JobAccount): Holding[] {
+  const holdings: Holding[] = [];
+  for (const { slices } of drawn) {
+    for (const { lot, amount } of slices) {
+      const known = holdings.find((holding) => holding.lot === lot);
+      if (known) known.amount += amount;
+      else holdings.push({ lot, amount });
+    }
+  }
+  return holdings;
+}
+
+/** The transfers of a settlement that capture, from an index on. */
+function capture(job: JobAccount, held: readonly Holding[], row: JournalRow, from: number): Slice[] {
   const { lots, amounts } = row;
   const end = runOf('rc', row, from);
   const captured = new Array<Slice>(end - from);
   let charged = 0n;
+  let left = 0n;
   for (let index = from; index < end; index += 1) {
     const lot = lots[index] as LotAccount;
     const amount = mustBePositive(amounts[index]);
     if (index > from) {
       const last = lots[index - 1] as LotAccount;
       if (drawdownOrder(last, lot) >= 0) throw new Wrong(`lot ${lot.id} is not captured in the drawdown order (R6)`);
-      if (heldOf(job, last) > 0n)
-        throw new Wrong(`lot ${last.id} is not used up before lot ${lot.id} is captured (R6)`);
+      if (left > 0n) throw new Wrong(`lot ${last.id} is not used up before lot ${lot.id} is captured (R6)`);
     }
-    takeFrom(job, lot, amount);
+    left = takeFrom(held, lot, amount);
     lot.consumed += amount;
-    charged += amount;
+    charged = index === from ? amount : charged + amount;
     captured[index - from] = { lot, amount };
   }
   if (charged > job.cap) {
     throw new Wrong('more than the not-to-exceed amount is captured (R11)', `at most ${job.cap}`, `${charged}`);
   }
-  job.captured = captured;
   for (const counter of job.budgets) counter.capture(charged);
-  return end;
+  return captured;
 }
 
-function heldOf({ held }: JobAccount, lot: LotAccount): bigint {
-  for (const slice of held) if (slice.lot === lot) return slice.amount;
-  return 0n;
-}
-
-function takeFrom({ held }: JobAccount, lot: LotAccount, amount: bigint): void {
-  for (const slice of held) {
-    if (slice.lot !== lot || slice.amount < amount) continue;
-    slice.amount -= amount;
+/** @returns what is still held of the lot. */
+function takeFrom(held: readonly Holding[], lot: LotAccount, amount: bigint): bigint {
+  for (const holding of held) {
+    if (holding.lot !== lot || holding.amount < amount) continue;
+    holding.amount -= amount;
     lot.reserved -= amount;
-    return;
+    return holding.amount;
   }
   throw new Wrong(`the job holds not that much of lot ${lot.id}`, undefined, `${amount}`);
 }
 
-/** The last transfers of a closing: what is left goes to where its lots take it back (R8). */
-function giveBackRest(job: JobAccount, { moves, lots, amounts, count, bookedAt }: JournalRow, from: number): void {
-  const returned = new Array<JobAccount['returned'][number]>(count - from);
+/** The last transfers of a closing: what is left goes to where its lots take it back (R8), and nothing stays reserved. */
+function giveBackRest(job: JobAccount, held: readonly Holding[], row: JournalRow, from: number): Closing['returned'] {
+  const { moves, lots, amounts, count, bookedAt } = row;
+  const returned = count === from ? NONE : new Array<Closing['returned'][number]>(count - from);
   for (let index = from; index < count; index += 1) {
     const lot = lots[index] as LotAccount;
     const amount = mustBePositive(amounts[index]);
-    if (moves[2 * index] !== 'r')
+    if (moves[2 * index] !== 'r') {
       throw new Wrong('a closing ends with what it gives back', 'r', moves.slice(2 * index));
-    takeFrom(job, lot, amount);
+    }
+    takeFrom(held, lot, amount);
     returned[index - from] = { lot, amount, to: giveBack(lot, amount, moves[2 * index + 1], bookedAt) };
     for (const counter of job.budgets) counter.giveBack(amount);
   }
-  job.returned = returned;
+  for (const { lot, amount } of held) {
+    if (amount !== 0n) throw new Wrong(`it leaves something of lot ${lot.id} reserved`, '0', `${amount}`);
+  }
+  return returned;
 }

@@ -51,7 +51,7 @@ export class Keys {
         this.acts.clear();
         if (subject < before) throw new Wrong('the list of keys is not in order', `after ${before}`, subject);
       }
-      if (this.acts.has('x')) throw new Wrong('two operations have one key');
+      if (this.acts.has(act)) throw new Wrong('two operations have one key');
       this.acts.add(act);
     });
   }

@@ -160,7 +160,7 @@ test('what the rules allow is booked', () => {
     world.book(one);
   }
   world.ledger.finishBatch();
-  expect(world.closed).toMatchObject([{ id: JOB, state: 'settled', refunded: 6n }]);
+  expect(world.closed).toMatchObject([{ id: JOB, closing: { state: 'settled', refunded: 6n } }]);
 });
 
 test.each<[string, readonly Given[], RegExp]>([

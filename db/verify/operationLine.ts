@@ -82,6 +82,7 @@ export class OperationLine {
   /** Of the canonical text: where each field begins, behind its quote, and ends. */
   private readonly begins = new Int32Array(FIELDS);
   private readonly ends = new Int32Array(FIELDS);
+  private lastInstant = '' as Instant;
   private readonly texts = new Interned(unescaped);
   private readonly lots: Interned<LotAccount>;
   private readonly row: { -readonly [Key in keyof JournalRow]: JournalRow[Key] } & {
@@ -196,7 +197,13 @@ export class OperationLine {
 
   /** Whether the row stands at a position of its batch. */
   isAt(position: number): boolean {
-    return this.number(POSITION) === position;
+    if (this.isNull(POSITION)) return false;
+    const { buffer } = this.text;
+    const end = this.ends[POSITION] as number;
+    let found = 0;
+    for (let at = this.begins[POSITION] as number; at < end; at += 1)
+      found = found * 10 + (buffer[at] as number) - DIGIT_0;
+    return found === position;
   }
 
   kind(): string {
@@ -283,14 +290,15 @@ export class OperationLine {
     return BigInt(amount);
   }
 
-  private number(field: number): number {
-    return Number(this.text.buffer.toString('latin1', this.begins[field], this.ends[field]));
-  }
-
   private instant(field: number): Instant {
+    const { buffer } = this.text;
     const begin = this.begins[field] as number;
     if (begin === NO_FIELD) throw new Wrong('it says no instant');
-    return this.text.buffer.toString('latin1', begin, begin + INSTANT_LENGTH) as Instant;
+    // Operations of one batch often count at one instant. From the end, where others differ first.
+    let index = INSTANT_LENGTH - 1;
+    while (index >= 0 && buffer[begin + index] === this.lastInstant.charCodeAt(index)) index -= 1;
+    if (index >= 0) this.lastInstant = buffer.toString('latin1', begin, begin + INSTANT_LENGTH) as Instant;
+    return this.lastInstant;
   }
 
   private string(field: number): string {
@@ -384,11 +392,16 @@ export class OperationLine {
     this.batchFrom = index;
     index += 8;
     for (let field = 0; field < count; field += 1) {
-      const length = bytes.readInt32BE(index);
+      const length =
+        ((bytes[index] as number) << 24) |
+        ((bytes[index + 1] as number) << 16) |
+        ((bytes[index + 2] as number) << 8) |
+        (bytes[index + 3] as number);
       index += 4;
       from[field] = index;
-      to[field] = index + length;
+      // Null has a length of -1.
       if (length > 0) index += length;
+      to[field] = length < 0 ? NO_FIELD : index;
     }
     this.count = count;
     return index;
@@ -407,7 +420,7 @@ export class OperationLine {
         text.writeUuid(bytes, from);
         return;
       case INTEGER:
-        text.write(bytes.readInt32BE(from).toString());
+        text.writeInteger(bytes.readInt32BE(from));
         return;
       case BIGINT:
         text.writeBigint(bytes, from);

@@ -1,5 +1,5 @@
 /** Refunds that took a second person (R15): what was asked for is what was booked, and by somebody else. */
-import type { JobAccount } from './accounts';
+import type { Closing } from './accounts';
 import { amountOf, NULL, nullableTextOf, textOf } from './fields';
 import { mustBe, Wrong } from './findings';
 import type { JournalRow } from './journalRow';
@@ -45,12 +45,13 @@ export class RefundRequests {
    *
    * @throws Wrong
    */
-  check(row: JournalRow, job: JobAccount, given: bigint): void {
+  check(row: JournalRow, closing: Closing, given: bigint): void {
     const request = this.byId.get(row.subject);
     if (!request) return;
     if (this.rejected.has(row.subject)) throw new Wrong('the refund was rejected');
     mustBe('the refund was asked for another job', row.refersTo, request.jobId);
-    if (job.chargeId !== null) mustBe('the refund was asked for another charge', job.chargeId, request.chargeId);
+    if (closing.chargeId !== null)
+      mustBe('the refund was asked for another charge', closing.chargeId, request.chargeId);
     mustBe('the refund was asked for with another reason', row.reason(), request.reason);
     if (row.actor() === request.requestedBy)
       throw new Wrong('the refund takes a second person (R15)', undefined, row.actor());
@@ -58,7 +59,7 @@ export class RefundRequests {
       mustBe('another amount was asked for', given, request.amount);
       return;
     }
-    const charged = job.captured.reduce((sum, { amount }) => sum + amount, 0n) - job.refunded;
-    mustBe('another actual was asked for', charged + job.absorbed, request.actual);
+    const charged = closing.captured.reduce((sum, { amount }) => sum + amount, -closing.refunded);
+    mustBe('another actual was asked for', charged + closing.absorbed - closing.unwound, request.actual);
   }
 }

@@ -1,5 +1,5 @@
 /** Refunds and corrections (R15): back to the lots of the charge, its draws walked backwards, never more than remains. */
-import type { JobAccount, LotAccount, PoolAccount, Slice } from './accounts';
+import type { Closing, LotAccount, PoolAccount, Slice } from './accounts';
 import type { Advances } from './advances';
 import { mustBe, Wrong } from './findings';
 import { type Jobs, mustBeOf } from './jobs';
@@ -14,45 +14,43 @@ export function refund(
 ): PoolAccount {
   const { kind, refersTo, amounts, count } = row;
   const job = jobs.refundable.get(refersTo ?? '');
-  if (job?.state !== 'settled') {
+  const closing = job?.closing;
+  if (!job || closing?.state !== 'settled') {
     throw new Wrong('the job that it refers to is not settled', 'a settled job', String(refersTo));
   }
   mustHaveAct(row, kind);
   mustBeOf(job, row);
   let given = 0n;
   for (let index = 0; index < count; index += 1) given += mustBePositive(amounts[index]);
-  const remains = job.captured.reduce((sum, { amount }) => sum + amount, -job.refunded);
+  const remains = closing.captured.reduce((sum, { amount }) => sum + amount, -closing.refunded);
   if (given > remains) {
     throw new Wrong('more is given back than remains of the charge', `at most ${remains}`, `${given}`);
   }
-  if (kind === 'correct') unwind(job, row.absorbed, given);
+  if (kind === 'correct') unwind(closing, row.absorbed, given);
   else if (given === 0n) throw new Wrong('it refunds nothing');
-  giveBackSlices(walkedBackwards(job, given), row);
-  job.refunded += given;
+  giveBackSlices(walkedBackwards(closing, given), row);
+  closing.refunded += given;
   for (const counter of job.budgets) counter.refund(given);
   advances.noteRefund(row.subject);
-  requests.check(row, job, given);
+  requests.check(row, closing, given);
   return job.home;
 }
 
 /** A correction unwinds what the provider bore before it gives anything back. */
-function unwind(job: JobAccount, absorbed: bigint | null, given: bigint): void {
+function unwind(closing: Closing, absorbed: bigint | null, given: bigint): void {
   if (absorbed !== null && absorbed >= 0n) {
     throw new Wrong('a correction unwinds what was absorbed', 'less than 0', `${absorbed}`);
   }
   const unwound = -(absorbed ?? 0n);
-  if (unwound > job.absorbed) {
-    throw new Wrong('more is unwound than was absorbed', `at most ${job.absorbed}`, `${unwound}`);
-  }
-  job.absorbed -= unwound;
-  if (given > 0n && job.absorbed > 0n) {
-    throw new Wrong('it gives something back while something is absorbed', '0', `${job.absorbed}`);
-  }
+  closing.unwound += unwound;
+  const left = closing.absorbed - closing.unwound;
+  if (left < 0n) throw new Wrong('more is unwound than was absorbed', `at most ${left + unwound}`, `${unwound}`);
+  if (given > 0n && left > 0n) throw new Wrong('it gives something back while something is absorbed', '0', `${left}`);
   if (given === 0n && unwound === 0n) throw new Wrong('it corrects nothing');
 }
 
 /** The captured slices from the last one back, without what earlier refunds gave back already. */
-function walkedBackwards({ captured, refunded }: JobAccount, amount: bigint): Slice[] {
+function walkedBackwards({ captured, refunded }: Closing, amount: bigint): Slice[] {
   const slices: Slice[] = [];
   let skip = refunded;
   let left = amount;

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from '../../db/client';
 import { brokenInvariants } from '../../db/testing/invariants';
+import { verifyLedger } from '../../db/verify/verifyLedger';
 import type { Operation, Outcome } from '../../domain/operations';
 import { type Chance, chanceOf } from '../chaos/chance';
 import { type LedgerClient, startClient, Unanswered } from './clients';
@@ -74,7 +75,12 @@ export async function runStorm({ server, seed, kills, say }: Storm): Promise<Sto
   }
   const owner = connect(server.url, { poolMax: 1, as: 'owner' });
   try {
-    crowd.findings.push(...(await crowd.notes.compare(owner)), ...(await brokenInvariants(owner)));
+    const { findings } = await verifyLedger({ kind: 'database', db: owner });
+    crowd.findings.push(
+      ...(await crowd.notes.compare(owner)),
+      ...(await brokenInvariants(owner)),
+      ...findings.map((finding) => `the verifier found ${JSON.stringify(finding)}`),
+    );
   } finally {
     await owner.destroy();
   }
