@@ -6,6 +6,8 @@ import { createTestDatabase, type TestDatabase } from '../db/testing/database';
 import { AT, insertSimulation } from '../db/testing/simulation';
 import { createJobActivities } from './jobActivities';
 
+jest.setTimeout(30_000);
+
 let database: TestDatabase;
 
 beforeAll(async () => {

@@ -12,6 +12,8 @@ import { createTestDatabase, type TestDatabase } from './testing/database';
 import { brokenInvariants } from './testing/invariants';
 import { AT, insertSimulation, runSimulation } from './testing/simulation';
 
+jest.setTimeout(30_000);
+
 let database: TestDatabase;
 let ledger: Ledger;
 

@@ -11,6 +11,8 @@ import { createTestDatabase, type TestDatabase } from './testing/database';
 import { brokenInvariants } from './testing/invariants';
 import { Place } from './testing/place';
 
+jest.setTimeout(120_000);
+
 /** Real processes, each with a ledger of its own: they share nothing but the database. */
 const PROCESSES = 4;
 
@@ -92,7 +94,7 @@ test('many processes on one pool leave nothing reserved and every credit account
     [place.sharedLot],
   );
   expect(await place.lot()).toMatchObject({ consumed: captured?.amount });
-}, 120_000);
+});
 
 test('many processes on pools that overlap do the same, and none waits for ever', async () => {
   const places = [
@@ -135,7 +137,7 @@ test('many processes on pools that overlap do the same, and none waits for ever'
     }
   });
   expect(await reservedIn([...places.map(({ contract }) => contract), ...users])).toEqual({ reserved: 0n });
-}, 120_000);
+});
 
 test('batches that name the same pools in opposite orders do not hinder each other', async () => {
   const [a, b] = [await Place.open(database, '400'), await Place.open(database, '400')];
@@ -150,7 +152,7 @@ test('batches that name the same pools in opposite orders do not hinder each oth
   }
   expect(await a.lot()).toMatchObject({ reserved: amount(String(2 * 20 * PROCESSES)) });
   expect(await b.lot()).toMatchObject({ reserved: amount(String(20 * PROCESSES)) });
-}, 60_000);
+});
 
 test('of two users who want the last credit exactly one gets it, and the other hears what is missing', async () => {
   for (let round = 0; round < 40; round++) {
@@ -166,7 +168,7 @@ test('of two users who want the last credit exactly one gets it, and the other h
     });
     expect(await place.lot()).toMatchObject({ available: 0n, reserved: amount('1') });
   }
-}, 60_000);
+});
 
 describe('a settlement that races', () => {
   /** What a lot of ten credits, three of them reserved for the job, may be in the end. */
@@ -400,7 +402,7 @@ test('processes whose clocks differ by days book each by its own, and no chain g
   );
   expect(links.map(({ bookedMax }) => bookedMax)).toEqual(links.map(({ bookedMax }) => bookedMax).sort());
   expect(links.map(({ recordedAt }) => recordedAt)).toEqual(links.map(({ recordedAt }) => recordedAt).sort());
-}, 60_000);
+});
 
 test('in all of this Postgres saw no deadlock', async () => {
   // What a session saw is told when it ends.

@@ -19,6 +19,8 @@ import { brokenInvariants } from './testing/invariants';
 import { Place } from './testing/place';
 import { AT, insertSimulation, runSimulation } from './testing/simulation';
 
+jest.setTimeout(60_000);
+
 let database: TestDatabase;
 
 beforeAll(async () => {

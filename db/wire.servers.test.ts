@@ -5,6 +5,8 @@ import { firstRow } from './client';
 import { createTestDatabase, type TestDatabase } from './testing/database';
 import { bigints, byteas, instants, integers, texts, uuids } from './wire';
 
+jest.setTimeout(60_000);
+
 let database: TestDatabase;
 
 beforeAll(async () => {

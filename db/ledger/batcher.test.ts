@@ -8,6 +8,8 @@ import type { Answer, Asked, Companion } from './batch';
 import { Batcher, type BatcherOptions } from './batcher';
 import { poolsOf } from './load';
 
+jest.setTimeout(30_000);
+
 const ACCEPTED: Outcome = { accepted: true, replayed: false, transfers: [], absorbed: 0n as never, warnings: [] };
 
 /** A batch that was sent and is not answered yet. */

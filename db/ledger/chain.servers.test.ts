@@ -8,6 +8,8 @@ import { createTestDatabase, type TestDatabase } from '../testing/database';
 import { brokenInvariants } from '../testing/invariants';
 import { Place } from '../testing/place';
 
+jest.setTimeout(60_000);
+
 let database: TestDatabase;
 let place: Place;
 
