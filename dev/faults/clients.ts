@@ -29,7 +29,7 @@ export class Unanswered extends Error {
 
 export interface LedgerClient {
   readonly pid: number;
-  /** Settles when the process takes questions; what is asked before waits for that. */
+  /** Settles when the process takes questions; what is asked before waits for that. @throws Error when it ends first. */
   readonly ready: Promise<unknown>;
   /** @throws Unanswered when the process ended first or Postgres was away. */
   apply(operation: Operation): Promise<Outcome>;
@@ -56,8 +56,14 @@ export function startClient(url: string, options: LedgerOptions = {}): LedgerCli
     execArgv: [],
   });
   const gone = goneOf(child);
-  // The first thing that it says.
-  const ready = once(child, 'message');
+  const ready = Promise.race([
+    // The first thing that it says.
+    once(child, 'message'),
+    gone.then((how) => {
+      throw new Error(`${how} before it took any question; was it built?`);
+    }),
+  ]);
+  ready.catch(() => undefined);
   const asked = new Map<number, Asked>();
   let number = 0;
   let meantToEnd = false;

@@ -200,7 +200,7 @@ class Crowd {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.beginning);
+    await Promise.allSettled(this.beginning);
     await Promise.all(this.clients.map((client) => client.stop()));
   }
 
@@ -211,6 +211,7 @@ class Crowd {
       this.beginning.delete(begun);
       this.clients.push(client);
     });
+    begun.catch(() => undefined);
     this.beginning.add(begun);
   }
 
