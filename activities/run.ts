@@ -138,7 +138,8 @@ class AttemptRun {
     this.allowance = await allowanceOf(db, jobId);
     if (this.attempt > 1) await this.tell({ kind: 'restarted', attempt: this.attempt });
     await mkdir(workFolder, { recursive: true });
-    const folder = await mkdtemp(join(workFolder, `${jobId}-${this.attempt}-`));
+    // With our pid, so that a sweep knows whose it was, should we die before the run is recorded.
+    const folder = await mkdtemp(join(workFolder, `${jobId}-${this.attempt}-${process.pid}-`));
     log.info({ jobId, attempt: this.attempt }, 'attempt starts');
     try {
       const run = await runner.start({

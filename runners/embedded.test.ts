@@ -321,6 +321,15 @@ describe('the death of a worker', () => {
     await until(() => !isAlive(readProcess(engine)));
   });
 
+  onLinux('leaves a folder that no run was recorded for to the next sweep, and nobody else’s', async () => {
+    const gone = spawn(process.execPath, ['-e', '']);
+    await once(gone, 'exit');
+    const of = (pid: number | undefined) => mkdtempSync(join(workFolder, `0197-1-${pid}-`));
+    const [left, ours] = [of(gone.pid), of(process.pid)];
+    await createEmbeddedRunner({ enginesFolder, workFolder }).sweep();
+    expect([existsSync(left), existsSync(ours)]).toEqual([false, true]);
+  });
+
   onLinux('never kills a stranger who got the same pid', async () => {
     const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { detached: true });
     await once(stranger, 'spawn');

@@ -2,8 +2,8 @@
  * One small file per run, so that a later worker finds what a dead one left. It matters for suspended engines above
  * all: a running one sees its stdin end and exits, a stopped one sees nothing.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { isAlive, processSpace, readProcess } from './processes';
@@ -53,6 +53,18 @@ export async function sweepRuns(folder: string): Promise<void> {
     }
     if (record.folder !== undefined) rmSync(record.folder, { recursive: true, force: true });
     rmSync(path, { force: true });
+  }
+  sweepUnrecorded(dirname(folder));
+}
+
+/** Removes the folders of attempts whose worker died before it recorded the run. A folder's name ends with the worker's pid. */
+function sweepUnrecorded(workFolder: string): void {
+  // Elsewhere nobody can say which processes live. A work folder belongs to one machine or container.
+  if (process.platform !== 'linux' || !existsSync(workFolder)) return;
+  for (const name of readdirSync(workFolder)) {
+    const [, pid] = /-[0-9]+-([0-9]+)-[A-Za-z0-9]{6}$/.exec(name) ?? [];
+    if (pid === undefined || isAlive(readProcess(Number(pid)))) continue;
+    rmSync(join(workFolder, name), { recursive: true, force: true });
   }
 }
 
