@@ -15,7 +15,7 @@ import { StoredLedger } from './testing/storedLedger';
 
 jest.setTimeout(300_000);
 
-const WORLDS = 12;
+const WORLDS = 20;
 const QUESTIONS_PER_POOL = 25;
 
 let database: TestDatabase;

@@ -40,7 +40,7 @@ export async function reserveJob(
     project: job.project,
   };
   let result: ReserveResult | undefined;
-  await unlessMoved(() =>
+  const wasFirst = await unlessMoved(() =>
     ledger.apply(operation, {
       jobId,
       from: ['reserving'],
@@ -59,7 +59,7 @@ export async function reserveJob(
       },
     }),
   );
-  return result ?? recordedReservation(ledger.db, jobId);
+  return wasFirst && result ? result : recordedReservation(ledger.db, jobId);
 }
 
 async function recordedReservation(db: Db, jobId: string): Promise<ReserveResult> {
@@ -255,12 +255,14 @@ async function closedOr(ledger: Ledger, before: Job, again: () => Promise<Closin
   return stands ? closingOf(ledger.db, job) : again();
 }
 
-/** Does an act that somebody else may have done by now: then what they recorded stands. */
-async function unlessMoved(act: () => Promise<unknown>): Promise<void> {
+/** Does an act that somebody else may have done by now: then what they recorded stands. @returns whether it was done. */
+async function unlessMoved(act: () => Promise<unknown>): Promise<boolean> {
   try {
     await act();
+    return true;
   } catch (error) {
     if (!(error instanceof JobMoved)) throw error;
+    return false;
   }
 }
 

@@ -129,6 +129,7 @@ test('a process that is frozen in the middle of a batch gives up what it has loc
   const [frozen, other] = [startClient(database.url), startClient(database.url)];
   try {
     const asked: Promise<unknown>[] = [];
+    const beyond = { amount: amount('1000000'), cap: amount('1000000') };
     let job = 0;
     const ask = () => {
       const operation = reserve(place.spending(++job));
@@ -139,6 +140,8 @@ test('a process that is frozen in the middle of a batch gives up what it has loc
     const operations: Operation[] = [];
     await eventually('a frozen process that has locked a pool', async () => {
       frozen.signal('SIGCONT');
+      // With one that is refused, so that the batch is loaded: what goes ahead holds nothing while its process is frozen.
+      asked.push(frozen.apply(reserve({ ...place.spending(1_000_000), ...beyond })).catch((error) => error));
       for (let n = 0; n < 20; n++) operations.push(ask());
       frozen.signal('SIGSTOP');
       return holdsSomething();
@@ -163,8 +166,10 @@ async function holdsSomething(): Promise<boolean> {
     const waiting = await firstRow<{ long: boolean }>(
       database.owner,
       `select clock_timestamp() - state_change > interval '300 milliseconds' as long
-       from pg_stat_activity
-       where application_name = ? and state = 'idle in transaction' and datname = current_database()`,
+       from pg_stat_activity a
+       where application_name = ? and state = 'idle in transaction' and datname = current_database()
+         -- A transaction that has only begun keeps nobody waiting.
+         and exists (select from pg_locks l where l.pid = a.pid and l.relation = 'pools'::regclass)`,
       [CLIENT_NAME],
     );
     if (!waiting || waiting.long) return waiting !== undefined;

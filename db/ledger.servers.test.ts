@@ -1132,7 +1132,7 @@ describe('the laws are noticed when they are broken', () => {
       'a batch with another clock',
       `update batches set recorded_at = recorded_at + interval '1 second'
        where id = (select batch_id from operations where subject = :lot)`,
-      /digested/,
+      /does not continue/,
     ],
     [
       'a link that is gone',

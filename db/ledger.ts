@@ -3,6 +3,7 @@
  * transactions, and each is accepted or refused on its own, in the order in which it arrived.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { isNativeError } from 'node:util/types';
 import type { Pool } from 'pg';
 import { type Credits, credits } from '../domain/credits';
 import type { Instant } from '../domain/instant';
@@ -11,11 +12,21 @@ import { type Operation, type Outcome, subjectOf, type Transfer } from '../domai
 import { type Reservation, reservationOf } from '../domain/reservation';
 import { type BudgetCount, countBudgetBefore } from './budgets';
 import { connectPipelined, type Db, isUnavailable, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
-import { type Answer, type Asked, type BudgetCounts, type Companion, runBatch } from './ledger/batch';
+import { COMMIT, type Statement, sendAll } from './ledger/append';
+import {
+  type Answer,
+  type Asked,
+  type BudgetCounts,
+  type Companion,
+  type PlannedBatch,
+  planFromMemory,
+  runBatch,
+} from './ledger/batch';
 import { Batcher } from './ledger/batcher';
 import { lineOf, RECORDED_COLUMNS, type RecordedRow, transfersOf } from './ledger/journal';
-import { IS_OPEN, LOT_COLUMNS } from './ledger/load';
-import { PoolCache } from './ledger/poolCache';
+import { Lane } from './ledger/lane';
+import { BEGIN, IS_OPEN, LOT_COLUMNS } from './ledger/load';
+import { Memory } from './ledger/memory';
 
 export { type Companion, type CompanionContext, JobMoved } from './ledger/batch';
 export { LOT_COLUMNS } from './ledger/load';
@@ -50,6 +61,7 @@ const SESSION = {
   enable_seqscan: 'off',
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
+  enable_bitmapscan: 'off',
   // A process that is frozen, or whose machine is gone, gives up the pools that it has locked.
   idle_in_transaction_session_timeout: '10s',
 } as const;
@@ -57,13 +69,18 @@ const SESSION = {
 /** Opens the ledger of a database with connections of its own. */
 export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
   const { waitingMax = 10_000, batchMax = 512, batchesAtOnce = 2 } = options;
-  const pool = connectPipelined(db, SESSION, batchesAtOnce + 1);
-  const connections = { db, pool, cache: new PoolCache() };
-  const batcher = new Batcher((asked) => applyAll(connections, asked), {
-    waitingMax,
-    batchMax,
-    batchesAtOnce,
-  });
+  // One for batches as a whole that are asked for, and one for those that go ahead.
+  const pool = connectPipelined(db, SESSION, batchesAtOnce + 2);
+  const memory = new Memory();
+  const connections = { db, pool, lane: new Lane(pool), memory };
+  const batcher = new Batcher(
+    {
+      knows: ({ operation }) => memory.knows(operation),
+      ahead: (asked) => applyAhead(connections, asked),
+      load: (asked) => applyAll(connections, asked),
+    },
+    { waitingMax, batchMax, batchesAtOnce },
+  );
   return {
     db,
     apply: (operation, companion) => batcher.ask({ operation, companion }),
@@ -78,12 +95,13 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
         );
       }
       return answers.map((answer) => {
-        if (answer instanceof Error) throw answer;
+        if (isNativeError(answer)) throw answer;
         return answer;
       });
     },
     async close() {
       await batcher.drain();
+      await connections.lane.close();
       await pool.end();
     },
   };
@@ -108,7 +126,51 @@ function withoutRepeats(operations: readonly Operation[]): Operation[][] {
 interface Connections {
   readonly db: Db;
   readonly pool: Pool;
-  readonly cache: PoolCache;
+  readonly lane: Lane;
+  readonly memory: Memory;
+}
+
+/**
+ * Sends operations as one batch that is planned with what is known, or answers undefined when it has to be loaded. Where the
+ * database finds that something else happened in between, or that a key was used, the batch is applied as any other.
+ */
+function applyAhead(connections: Connections, asked: readonly Asked[]): Promise<Answer[]> | undefined {
+  const planned = plannedOrNot(asked, connections.memory);
+  return planned && sendAhead(connections, asked, planned);
+}
+
+/** What cannot even be planned is singled out by {@link applyAll}. */
+function plannedOrNot(asked: readonly Asked[], memory: Memory): PlannedBatch | undefined {
+  try {
+    return planFromMemory(asked, memory);
+  } catch {
+    return undefined;
+  }
+}
+
+async function sendAhead(
+  connections: Connections,
+  asked: readonly Asked[],
+  { append, statements, outcomes }: PlannedBatch,
+): Promise<Answer[]> {
+  const { lane, memory } = connections;
+  try {
+    await lane.send((client) => sendAll(client, inOneTransaction(statements)));
+    return [...outcomes];
+  } catch (error) {
+    memory.lost([...(append.plannedWith?.pools.keys() ?? [])]);
+    if (isUnavailable(error)) return asked.map(() => errorOf(error));
+    return applyAll(connections, asked);
+  }
+}
+
+/** A single statement is a transaction by itself. */
+function inOneTransaction(statements: readonly Statement[]): readonly Statement[] {
+  return statements.length === 1 ? statements : [BEGIN, ...statements, COMMIT];
+}
+
+function errorOf(error: unknown): Error {
+  return isNativeError(error) ? error : new Error(String(error));
 }
 
 const TRIES = 5;
@@ -118,11 +180,11 @@ const TRIES = 5;
  * halving, so that the others of its batch are applied all the same, in their order.
  */
 async function applyAll(connections: Connections, asked: readonly Asked[], attempt = 1): Promise<Answer[]> {
-  const { db, pool, cache } = connections;
+  const { db, pool, memory } = connections;
   try {
-    return await runBatch(pool, asked, { cache, counts: await countsBefore(db, asked) });
+    return await runBatch(pool, asked, { memory, counts: await countsBefore(db, asked) });
   } catch (error) {
-    const failure = error instanceof Error ? error : new Error(String(error));
+    const failure = errorOf(error);
     const state = sqlStateOf(error);
     // Chosen as a deadlock's victim: as often as the rest of the code tries, with jitter.
     const passing = state === SQLSTATE.serializationFailure || state === SQLSTATE.deadlockDetected;

@@ -225,8 +225,6 @@ create table links (
   head bytea not null,
   booked_max timestamp with time zone not null,
   recorded_at timestamp with time zone not null,
-  constraint link_head_is_sha256 CHECK ((length(head) = 32)),
-  constraint link_seq_counts_from_one CHECK ((seq > 0)),
   constraint links_pkey PRIMARY KEY (pool_id, seq)
 );
 
@@ -317,6 +315,8 @@ create table pools (
   head bytea not null default '\x0000000000000000000000000000000000000000000000000000000000000000'::bytea,
   booked_max timestamp with time zone,
   recorded_at timestamp with time zone,
+  digest bytea,
+  terms bigint not null default 0,
   constraint pool_owner_is_known CHECK ((owner = ANY (ARRAY['contract'::text, 'user'::text]))),
   constraint pools_pkey PRIMARY KEY (id),
   constraint pools_id_owner_key UNIQUE (id, owner)
@@ -511,35 +511,75 @@ create view transfers as
 
 -- Functions -----------------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION public.append_batch(id bigint, recorded_at timestamp with time zone, digest bytea, booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], pool_id uuid[], seq bigint[], head bytea[], booked_max timestamp with time zone[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
+CREATE OR REPLACE FUNCTION public.append_batch(digest bytea, booked_max timestamp with time zone, linked_pool_ids uuid[], known_pool_ids uuid[], known_digests bytea[], known_terms bigint[], known_job_ids uuid[], known_states text[], booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 #variable_conflict use_column
+declare
+  batch_id bigint;
+  clock timestamptz;
 begin
+  if known_pool_ids is not null then
+    if (
+      select count(*)
+      from (
+        select
+        from unnest(known_pool_ids, append_batch.known_digests, append_batch.known_terms) as known (pool_id, digest, terms)
+        join pools on pools.id = known.pool_id and known.digest is not distinct from pools.digest and known.terms = pools.terms
+        order by pools.id
+        for no key update of pools
+      ) as unchanged
+    ) <> cardinality(known_pool_ids) then
+      raise exception 'a pool is not as the batch was planned with' using errcode = 'HF008';
+    end if;
+    if cardinality(known_job_ids) > 0 and (
+      select count(*)
+      from (
+        select
+        from unnest(append_batch.known_job_ids, append_batch.known_states) as known (job_id, states)
+        join jobs on jobs.id = known.job_id and jobs.state = any (string_to_array(known.states, ','))
+        order by jobs.id
+        for no key update of jobs
+      ) as unchanged
+    ) <> cardinality(known_job_ids) then
+      raise exception 'a job is not as the batch was planned with' using errcode = 'HF008';
+    end if;
+  end if;
+
+  -- Never recorded earlier than what was recorded before in any of the pools, even when the server's clock was set back.
   insert into batches (id, recorded_at, digest)
-  values (append_batch.id, append_batch.recorded_at, append_batch.digest);
+  select nextval('batch_ids'), greatest(clock_timestamp(), max(p.recorded_at)), append_batch.digest
+  from pools p
+  where p.id = any (linked_pool_ids)
+  returning batches.id, batches.recorded_at into batch_id, clock;
 
   insert into operations
     (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, refers_to, user_id,
      contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
-  select append_batch.id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position - 1,
+  select batch_id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position,
     n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
     append_batch.lot_ids[n.first_transfer:n.last_transfer], append_batch.amounts[n.first_transfer:n.last_transfer],
     n.project, n.request_hash
-  from unnest(append_batch.booked_at, append_batch.absorbed, append_batch.cap, append_batch.effective_at,
-      append_batch.expires_at, append_batch.withdrawn_at, append_batch.subject, append_batch.refers_to,
-      append_batch.user_id, append_batch.contract_id, append_batch.kind, append_batch.act, append_batch.actor,
-      append_batch.reason, append_batch.moves, append_batch.project, append_batch.request_hash,
-      append_batch.first_transfer, append_batch.last_transfer)
-    with ordinality
-    as n (booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, subject, refers_to, user_id, contract_id, kind,
-      act, actor, reason, moves, project, request_hash, first_transfer, last_transfer, position);
+  from (
+    -- Side by side in one list: as functions in `from` each array would be written down as a table of its own first. An
+    -- array that is null has a null in every row.
+    select unnest(append_batch.booked_at) as booked_at, unnest(append_batch.absorbed) as absorbed, unnest(append_batch.cap) as cap,
+      unnest(append_batch.effective_at) as effective_at, unnest(append_batch.expires_at) as expires_at,
+      unnest(append_batch.withdrawn_at) as withdrawn_at, unnest(append_batch.subject) as subject,
+      unnest(append_batch.refers_to) as refers_to, unnest(append_batch.user_id) as user_id,
+      unnest(append_batch.contract_id) as contract_id, unnest(append_batch.kind) as kind, unnest(append_batch.act) as act,
+      unnest(append_batch.actor) as actor, unnest(append_batch.reason) as reason, unnest(append_batch.moves) as moves,
+      unnest(append_batch.project) as project, unnest(append_batch.request_hash) as request_hash,
+      unnest(append_batch.first_transfer) as first_transfer, unnest(append_batch.last_transfer) as last_transfer,
+      generate_series(0, cardinality(append_batch.subject) - 1) as position
+  ) as n;
 
   insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
-  select n.pool_id, n.seq, append_batch.id, n.head, n.booked_max, append_batch.recorded_at
-  from unnest(append_batch.pool_id, append_batch.seq, append_batch.head, append_batch.booked_max)
-    as n (pool_id, seq, head, booked_max);
+  select p.id, p.seq + 1, batch_id, next_head(p.head, batch_id, clock, append_batch.digest),
+    greatest(p.booked_max, append_batch.booked_max), clock
+  from pools p
+  where p.id = any (linked_pool_ids);
 
   if cardinality(append_batch.budget_id) > 0 then
     update budget_periods
@@ -658,23 +698,26 @@ begin
   if kinds && '{settle,release}' then
     select h.subject into other
     from (
-      select t.subject, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
+      select t.subject, max(t.cap) as cap, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
         sum(t.amount) filter (where t.move = 'rc') as captured
       from (
-        select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
+        -- An operation that moves nothing counts for its cap.
+        select j.subject, j.cap, unnest(coalesce(nullif(j.lot_ids, '{}'), '{null}')) as lot_id, unnest(j.amounts) as amount,
           substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
         from appended o
         cross join lateral (
           -- With an offset, so that the plan walks the index from each closing, whatever the statistics say.
-          select x.subject, x.moves, x.lot_ids, x.amounts from public.operations x where x.subject = o.subject offset 0
+          select x.subject, x.cap, x.moves, x.lot_ids, x.amounts
+          from public.operations x
+          where x.subject = o.subject
+          offset 0
         ) as j
         where o.act = 'close'
       ) as t
       group by t.subject, t.lot_id
     ) as h
-    cross join lateral (select max(x.cap) as cap from public.operations x where x.subject = h.subject) as granted
-    group by h.subject, granted.cap
-    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(granted.cap, 0)
+    group by h.subject
+    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(max(h.cap), 0)
     limit 1;
     if other is not null then
       raise exception 'the closing of job % leaves something reserved, or captures more than its not-to-exceed amount', other
@@ -795,30 +838,24 @@ CREATE OR REPLACE FUNCTION public.canonical_instant(at timestamp with time zone)
  STABLE PARALLEL SAFE STRICT
 RETURN to_char((at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text);
 
-CREATE OR REPLACE FUNCTION public.continue_chains()
+CREATE OR REPLACE FUNCTION public.continue_chain()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
 AS $function$
-declare
-  continued bigint;
 begin
-  with advanced as (
-    update public.pools
-    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at
-    from appended l
-    join public.batches b on b.id = l.batch_id
-    where pools.id = l.pool_id
-      and l.seq = pools.seq + 1
-      and l.head = sha256(pools.head || b.digest)
-      and l.recorded_at = b.recorded_at
-      and l.booked_max >= coalesce(pools.booked_max, l.booked_max)
-      and l.recorded_at >= coalesce(pools.recorded_at, l.recorded_at)
-    returning pools.id
-  )
-  select count(*) into continued from advanced;
-  if continued <> (select count(*) from appended) then
-    raise exception 'a link does not continue the chain of its pool' using errcode = 'HF005';
+  update public.pools
+  set seq = new.seq, head = new.head, booked_max = new.booked_max, recorded_at = new.recorded_at, digest = b.digest
+  from public.batches b
+  where pools.id = new.pool_id
+    and b.id = new.batch_id
+    and new.seq = pools.seq + 1
+    and new.head = public.next_head(pools.head, b.id, b.recorded_at, b.digest)
+    and new.recorded_at = b.recorded_at
+    and new.booked_max >= coalesce(pools.booked_max, new.booked_max)
+    and new.recorded_at >= coalesce(pools.recorded_at, new.recorded_at);
+  if not found then
+    raise exception 'link % does not continue the chain of pool %', new.seq, new.pool_id using errcode = 'HF005';
   end if;
   return null;
 end
@@ -881,13 +918,12 @@ CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))) AND (fits IS TRUE));
 
-CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_heads bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
+CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_digests bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
  RETURNS json
  LANGUAGE plpgsql
 AS $function$
 declare
   pools_locked json;
-  batch_drawn json;
   lots_open json;
   terms_known json;
   budgets_open json := '[]';
@@ -899,23 +935,21 @@ begin
   -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
   select coalesce(json_agg(p), '[]') into pools_locked
   from (
-    select id, owner, seq::text, encode(head, 'hex') as head, booked_max as "bookedMax", recorded_at as "recordedAt"
+    select id, owner, encode(digest, 'hex') as digest, terms::text
     from pools
     where id = any (pool_ids)
     order by id
     for no key update
   ) as p;
-  -- Drawn under the locks, so that batch ids order what happens to a pool.
-  select json_build_object('id', nextval('batch_ids')::text, 'clock', clock_timestamp()) into batch_drawn;
 
-  -- A pool at the head that is known has the lots that are known: they change with links alone.
+  -- A pool whose last batch is known has the lots that are known: they change with links alone.
   select coalesce(json_agg(l), '[]') into lots_open
   from (
     select * from loaded_lots
     where "poolId" = any (array(
         select p.id
-        from unnest(pool_ids, known_heads) as known (pool_id, head)
-        join pools p on p.id = known.pool_id and p.head is distinct from known.head
+        from unnest(pool_ids, known_digests) as known (pool_id, digest)
+        join pools p on p.id = known.pool_id and p.digest is distinct from known.digest
       ))
       and is_open
   ) as l;
@@ -1001,9 +1035,31 @@ begin
     from (select id, state from jobs where id = any (moved_job_ids) order by id for no key update) as j;
   end if;
 
-  return json_build_object('pools', pools_locked, 'batch', batch_drawn, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
+  return json_build_object('pools', pools_locked, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
     'budgets', budgets_open, 'journal', journal, 'namedLots', lots_named, 'referring', journal_referring,
     'jobs', jobs_locked);
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.next_head(head bytea, batch_id bigint, recorded_at timestamp with time zone, digest bytea)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN sha256(convert_to(((((((('holdfast-link/1 '::text || encode(head, 'hex'::text)) || ' '::text) || batch_id) || ' '::text) || canonical_instant(recorded_at)) || ' '::text) || encode(digest, 'hex'::text)), 'UTF8'::name));
+
+CREATE OR REPLACE FUNCTION public.note_changed_terms()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if tg_table_name = 'contracts' then
+    update pools set terms = terms + 1 where id = new.id;
+  else
+    update pools set terms = terms + 1 where id in (old.contract_id, new.contract_id);
+  end if;
+  return null;
 end
 $function$;
 
@@ -1090,15 +1146,17 @@ CREATE TRIGGER batches_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ba
 CREATE TRIGGER budgets_are_never_deleted BEFORE DELETE OR TRUNCATE ON budgets FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER budgets_only_close BEFORE UPDATE ON budgets FOR EACH ROW EXECUTE FUNCTION refuse_other_budget();
 CREATE TRIGGER charges_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON charges FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER contract_users_change_terms AFTER INSERT OR DELETE OR UPDATE ON contract_users FOR EACH ROW EXECUTE FUNCTION note_changed_terms();
+CREATE TRIGGER contracts_change_terms AFTER UPDATE ON contracts FOR EACH ROW EXECUTE FUNCTION note_changed_terms();
 CREATE TRIGGER contracts_open_a_pool AFTER INSERT ON contracts FOR EACH ROW EXECUTE FUNCTION open_pool('contract');
 CREATE TRIGGER imports_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON imports FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER job_events_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON job_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER links_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON links FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER links_continue_chains AFTER INSERT ON links REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION continue_chains();
+CREATE TRIGGER links_continue_chains AFTER INSERT ON links FOR EACH ROW EXECUTE FUNCTION continue_chain();
 CREATE CONSTRAINT TRIGGER lots_are_granted AFTER INSERT ON lots DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION granted_once();
 CREATE TRIGGER lots_are_never_deleted BEFORE DELETE OR TRUNCATE ON lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCTION begin_whole();
-CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
+CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
 CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
 CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON operations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1116,16 +1174,18 @@ CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNC
 
 -- Rights of others than the owner -------------------------------------------------------------------------------------
 
-grant execute on function append_batch(bigint,timestamp with time zone,bytea,timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],bigint[],bytea[],timestamp with time zone[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
+grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
 grant execute on function apply_operations() to public;
 grant execute on function begin_whole() to public;
 grant execute on function bucket_of(text) to public;
 grant execute on function canonical_instant(timestamp with time zone) to public;
-grant execute on function continue_chains() to public;
+grant execute on function continue_chain() to public;
 grant execute on function decide_once() to public;
 grant execute on function granted_once() to public;
 grant execute on function is_well_formed(text,boolean,boolean,boolean,boolean,boolean,double precision,text,boolean) to public;
 grant execute on function load_batch(uuid[],bytea[],uuid[],uuid[],uuid[],uuid[],timestamp with time zone,timestamp with time zone,uuid[],uuid[],uuid[]) to public;
+grant execute on function next_head(bytea,bigint,timestamp with time zone,bytea) to public;
+grant execute on function note_changed_terms() to public;
 grant execute on function open_pool() to public;
 grant execute on function refuse_change() to public;
 grant execute on function refuse_new_owner() to public;

@@ -8,6 +8,7 @@ import type { ChargeRow } from '../charges';
 import type { NewJobEvent } from '../jobs';
 import { bigints, byteas, instants, integers, texts, uuids } from '../wire';
 import type { OperationRow } from './chain';
+import type { PoolState } from './memory';
 
 /** What becomes of a job's row with an operation. */
 export interface JobWrites {
@@ -22,26 +23,26 @@ export interface JobWrites {
   readonly charge?: ChargeRow;
 }
 
-/** A link of a pool's chain. */
-export interface Link {
-  readonly poolId: string;
-  readonly seq: bigint;
-  /** The head of the link before. */
-  readonly before: Buffer;
-  readonly head: Buffer;
-  readonly bookedMax: Instant;
+/** What a batch was planned with that was not loaded; the database refuses the batch when something else is there now. */
+export interface PlannedWith {
+  readonly pools: ReadonlyMap<string, PoolState>;
+  /** The states in which jobs may be whose rows change with the batch. */
+  readonly jobStates: ReadonlyMap<string, readonly JobState[]>;
 }
 
 export interface Append {
-  readonly batchId: bigint;
-  readonly recordedAt: Instant;
   readonly digest: Buffer;
   readonly rows: readonly OperationRow[];
-  readonly links: readonly Link[];
+  /** The pools to whose chains the batch is linked. */
+  readonly poolIds: readonly string[];
+  /** The latest instant at which anything in it counts. */
+  readonly bookedMax: Instant | null;
   /** By how much what counts against budgets changed. */
   readonly budgetChanges: readonly BudgetChange[];
   /** The budgets that the batch opens. */
   readonly opened: ReadonlySet<string>;
+  /** Null for a batch whose pools and jobs are locked. */
+  readonly plannedWith: PlannedWith | null;
 }
 
 /** By how much a budget's period changes; `isNew` where no row of it was loaded. */
@@ -49,17 +50,21 @@ export interface BudgetChange extends BudgetPeriod {
   readonly isNew: boolean;
 }
 
+/** A statement of a batch. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+  readonly values?: unknown[];
+}
+
 type Send = (name: string, text: string, values: unknown[]) => void;
 
-/** Sends the statements of a batch and its commit in one round trip. @throws what the first of them failed with. */
-export async function appendAndCommit(client: PoolClient, append: Append, jobs: readonly JobWrites[]): Promise<void> {
-  const sent: Promise<unknown>[] = [];
-  const send: Send = (name, text, values) => {
-    const answer = client.query({ name, text, values });
-    // It is heard below, unless a later statement cannot even be written.
-    answer.catch(() => undefined);
-    sent.push(answer);
-  };
+export const COMMIT: Statement = { name: 'commit', text: 'commit' };
+
+/** The statements that write a batch and what becomes of its jobs, in order. */
+export function statementsOf(append: Append, jobs: readonly JobWrites[]): Statement[] {
+  const statements: Statement[] = [];
+  const send: Send = (name, text, values) => statements.push({ name, text, values });
   if (append.rows.length > 0) {
     sendGrants(send, append.rows);
     sendBudgetPeriods(send, append);
@@ -67,7 +72,12 @@ export async function appendAndCommit(client: PoolClient, append: Append, jobs: 
     sendBudgets(send, append);
   }
   sendJobs(send, jobs);
-  sent.push(client.query({ name: 'commit', text: 'commit' }));
+  return statements;
+}
+
+/** Sends statements in one round trip. @throws what the first of them failed with. */
+export async function sendAll(client: PoolClient, statements: readonly Statement[]): Promise<void> {
+  const sent = statements.map((statement) => client.query({ ...statement }));
   const results = await Promise.allSettled(sent);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
@@ -123,9 +133,11 @@ function insertPeriods(send: Send, periods: readonly BudgetPeriod[], counted: 'n
   );
 }
 
+const APPEND_BATCH = `select append_batch(${Array.from({ length: 33 }, (_, n) => `$${n + 1}`).join(', ')})`;
+
 function sendBatch(
   send: Send,
-  { batchId, recordedAt, digest, rows, links, budgetChanges: changes, opened }: Append,
+  { digest, bookedMax, poolIds, plannedWith, rows, budgetChanges: changes, opened }: Append,
 ): void {
   // Arrays of arrays must be rectangular: lots and amounts go flat, each row with its slice of them.
   const first: number[] = [];
@@ -139,40 +151,78 @@ function sendBatch(
     last.push(lotIds.length);
   }
   const counted = changes.filter(({ budgetId }) => !opened.has(budgetId));
-  send('append_batch', `select append_batch(${Array.from({ length: 32 }, (_, n) => `$${n + 1}`).join(', ')})`, [
-    batchId,
-    recordedAt,
+  const pools = plannedWith && [...plannedWith.pools];
+  const jobs = plannedWith && [...plannedWith.jobStates];
+  send('append_batch', APPEND_BATCH, [
     digest,
+    bookedMax,
+    uuids(poolIds),
+    pools && uuids(pools.map(([id]) => id)),
+    pools && byteas(pools.map(([, state]) => state.digest)),
+    pools && bigints(pools.map(([, { terms }]) => terms)),
+    jobs && uuids(jobs.map(([id]) => id)),
+    jobs && texts(jobs.map(([, states]) => states.join(','))),
     instants(rows.map((row) => row.bookedAt)),
-    bigints(rows.map((row) => row.absorbed)),
-    bigints(rows.map((row) => row.cap)),
-    instants(rows.map((row) => row.effectiveAt)),
-    instants(rows.map((row) => row.expiresAt)),
-    instants(rows.map((row) => row.withdrawnAt)),
+    unlessEmpty(
+      bigints,
+      rows.map((row) => row.absorbed),
+    ),
+    unlessEmpty(
+      bigints,
+      rows.map((row) => row.cap),
+    ),
+    unlessEmpty(
+      instants,
+      rows.map((row) => row.effectiveAt),
+    ),
+    unlessEmpty(
+      instants,
+      rows.map((row) => row.expiresAt),
+    ),
+    unlessEmpty(
+      instants,
+      rows.map((row) => row.withdrawnAt),
+    ),
     uuids(rows.map((row) => row.subject)),
-    uuids(rows.map((row) => row.refersTo)),
-    uuids(rows.map((row) => row.userId)),
-    uuids(rows.map((row) => row.contractId)),
+    unlessEmpty(
+      uuids,
+      rows.map((row) => row.refersTo),
+    ),
+    unlessEmpty(
+      uuids,
+      rows.map((row) => row.userId),
+    ),
+    unlessEmpty(
+      uuids,
+      rows.map((row) => row.contractId),
+    ),
     texts(rows.map((row) => row.kind)),
     texts(rows.map((row) => row.act)),
     texts(rows.map((row) => row.actor)),
     texts(rows.map((row) => row.reason)),
     texts(rows.map((row) => row.moves)),
-    texts(rows.map((row) => row.project)),
+    unlessEmpty(
+      texts,
+      rows.map((row) => row.project),
+    ),
     byteas(rows.map((row) => row.requestHash)),
     integers(first),
     integers(last),
     uuids(lotIds),
     bigints(amounts),
-    uuids(links.map(({ poolId }) => poolId)),
-    bigints(links.map(({ seq }) => seq)),
-    byteas(links.map(({ head }) => head)),
-    instants(links.map(({ bookedMax }) => bookedMax)),
     uuids(counted.map(({ budgetId }) => budgetId)),
     instants(counted.map(({ startsAt }) => startsAt)),
     bigints(counted.map(({ reserved }) => reserved)),
     bigints(counted.map(({ charged }) => charged)),
   ]);
+}
+
+/** Most operations have nothing in most columns: no array at all is read as one of nulls. */
+function unlessEmpty<T>(
+  write: (values: readonly (T | null)[]) => Buffer,
+  values: readonly (T | null)[],
+): Buffer | null {
+  return values.every((value) => value === null) ? null : write(values);
 }
 
 /** After the operations, which close the budgets that these replace. */

@@ -1,21 +1,40 @@
 /**
- * One batch: lock and load, let `domain/` plan, append and commit. Two round trips, however many operations there are.
+ * One batch: lock and load, let `domain/` plan, append and commit. Two round trips, however many operations there are; one
+ * where this process knows already what it would load.
  */
+import { isNativeError } from 'node:util/types';
 import type { Pool, PoolClient } from 'pg';
-import { type JournalEntry, planBatch } from '../../domain/batch';
+import { type JournalEntry, type LedgerState, type Plan, planBatch } from '../../domain/batch';
 import type { BudgetPeriod } from '../../domain/budget';
 import { credits, ZERO } from '../../domain/credits';
+import { entryOf } from '../../domain/entryOf';
 import type { Instant } from '../../domain/instant';
 import type { JobState } from '../../domain/job';
 import type { Lot } from '../../domain/lots';
-import { type Operation, type Outcome, type Refused, subjectOf } from '../../domain/operations';
+import {
+  type Accepted,
+  type JobOperation,
+  type Operation,
+  type Outcome,
+  type Refused,
+  subjectOf,
+} from '../../domain/operations';
 import type { JournalLine } from '../../domain/reservation';
 import { type BudgetCount, usageForNewBudget } from '../budgets';
-import { appendAndCommit, budgetChanges, type JobWrites, type Link } from './append';
-import { digestOf, nextHead } from './chain';
+import {
+  type Append,
+  budgetChanges,
+  COMMIT,
+  type JobWrites,
+  type PlannedWith,
+  type Statement,
+  sendAll,
+  statementsOf,
+} from './append';
+import { digestOf } from './chain';
 import { answers, lineOf, type RecordedRow, rowOf, transfersOf } from './journal';
-import { type Loaded, type LockedPool, lockAndLoad, poolsOf } from './load';
-import type { PoolCache } from './poolCache';
+import { type Loaded, lockAndLoad, poolsOf } from './load';
+import type { Memory, PoolState } from './memory';
 
 /** What a job's row becomes in the transaction of an operation. */
 export interface Companion {
@@ -44,7 +63,7 @@ export interface Asked {
 }
 
 export interface Batching {
-  readonly cache: PoolCache;
+  readonly memory: Memory;
   readonly counts: BudgetCounts;
 }
 
@@ -79,38 +98,108 @@ async function rollBack(client: PoolClient): Promise<Error | undefined> {
   }
 }
 
-async function transact(client: PoolClient, asked: readonly Asked[], { cache, counts }: Batching): Promise<Answer[]> {
+async function transact(client: PoolClient, asked: readonly Asked[], { memory, counts }: Batching): Promise<Answer[]> {
   const operations = asked.map(({ operation }) => operation);
   const jobIds = [...new Set(asked.flatMap(({ companion }) => companion?.jobId ?? []))];
-  const loaded = await lockAndLoad(client, operations, jobIds, cache);
+  const loaded = await lockAndLoad(client, operations, jobIds, memory);
   const recorded = new Map(loaded.rows.map((row) => [`${row.subject}/${row.act}`, row]));
   const answers = asked.map((one) => answerBeforehand(one, loaded, recorded));
   const open = asked.filter((_, index) => answers[index] === undefined);
   const newPeriods = await usageOfNewBudgets(client, open, counts);
+  const state = { ...loaded.state, budgetPeriods: [...loaded.budgetPeriods, ...newPeriods] };
   const plan = planBatch(
-    { ...loaded.state, budgetPeriods: [...loaded.budgetPeriods, ...newPeriods] },
+    state,
     open.map(({ operation }) => operation),
   );
   let next = 0;
   const outcomes = answers.map((answer) => answer ?? (plan.outcomes[next++] as Outcome));
-
-  const rows = plan.entries.map(rowOf);
-  const recordedAt = latestOf(loaded.clock, loaded.pools);
-  const digest = digestOf(loaded.batchId, recordedAt, rows);
-  const links = linksOf(plan.entries, loaded, digest);
-  const opened = new Set(rows.flatMap(({ budget }) => budget?.id ?? []));
-  const append = {
-    batchId: loaded.batchId,
-    recordedAt,
-    digest,
-    rows,
-    links,
-    budgetChanges: budgetChanges(plan.budgetPeriods, loaded.budgetPeriods),
-    opened,
-  };
-  await appendAndCommit(client, append, jobWritesOf(asked, outcomes, loaded));
-  cache.advance(links, plan.lots);
+  const linesBefore = linesByJob(loaded.rows);
+  const append = appendOf(plan, state, { periodsBefore: loaded.budgetPeriods, plannedWith: null });
+  const jobs = jobWritesOf(asked, outcomes, { linesBefore, lots: state.lots });
+  await sendAll(client, [...statementsOf(append, jobs), COMMIT]);
+  if (append.rows.length > 0) remember(memory, { plan, append, linesBefore }, loaded.pools);
   return outcomes;
+}
+
+/** A batch that was planned with what was known, and what it was asked. */
+export interface PlannedBatch {
+  readonly append: Append;
+  readonly statements: readonly Statement[];
+  readonly outcomes: readonly Outcome[];
+}
+
+/**
+ * Plans operations with what this process knows of their pools, without asking the database, and remembers what they leave:
+ * the next batch can be planned behind this one before it is answered. Only what is accepted is decided so. A refusal may be
+ * a repeat of something that was applied, and a period of a budget that is not known may hold anything: then the answer
+ * is undefined, nothing is remembered, and the operations are to be applied by {@link runBatch}.
+ *
+ * @param asked operations that `memory` knows enough of.
+ */
+export function planFromMemory(asked: readonly Asked[], memory: Memory): PlannedBatch | undefined {
+  const operations = asked.map(({ operation }) => operation as JobOperation);
+  const known = memory.known([...new Set(operations.flatMap(poolsOf))]);
+  const state = memory.stateFor(operations, known);
+  const plan = planBatch(state, operations);
+  if (!plan.outcomes.every(({ accepted }) => accepted)) return undefined;
+  const jobStates = new Map(asked.flatMap(({ companion }) => (companion ? [[companion.jobId, companion.from]] : [])));
+  const append = appendOf(plan, state, {
+    periodsBefore: state.budgetPeriods,
+    plannedWith: { pools: known, jobStates },
+  });
+  if (append.budgetChanges.some(({ isNew }) => isNew)) return undefined;
+  const linesBefore = new Map<string, readonly JournalLine[]>();
+  for (const operation of operations) {
+    const lines = known.get(operation.contractId ?? operation.userId)?.jobs.get(operation.jobId)?.lines;
+    if (lines) linesBefore.set(operation.jobId, lines);
+  }
+  const jobs = jobWritesOf(asked, plan.outcomes, { linesBefore, lots: state.lots });
+  const statements = statementsOf(append, jobs);
+  remember(memory, { plan, append, linesBefore }, known);
+  return { append, statements, outcomes: plan.outcomes };
+}
+
+/** What a plan appends. @param planned what it was planned with, and which periods of budgets there were. */
+function appendOf(
+  plan: Plan,
+  state: LedgerState,
+  { periodsBefore, plannedWith }: { periodsBefore: readonly BudgetPeriod[]; plannedWith: PlannedWith | null },
+): Append {
+  const rows = plan.entries.map(rowOf);
+  return {
+    digest: digestOf(rows),
+    rows,
+    poolIds: linkedPools(plan.entries, state.lots),
+    bookedMax: rows.reduce<Instant | null>((latest, { bookedAt }) => later(latest, bookedAt), null),
+    budgetChanges: budgetChanges(plan.budgetPeriods, periodsBefore),
+    opened: new Set(rows.flatMap(({ budget }) => budget?.id ?? [])),
+    plannedWith,
+  };
+}
+
+function later(latest: Instant | null, at: Instant): Instant {
+  return latest === null || at > latest ? at : latest;
+}
+
+/** Remembers what a batch leaves of the pools that it is linked to. */
+function remember(
+  memory: Memory,
+  { plan, append, linesBefore }: { plan: Plan; append: Append; linesBefore: LinesBefore },
+  before: ReadonlyMap<string, PoolState>,
+): void {
+  const added = new Map<string, JournalLine[]>();
+  const changedBudgets: string[] = [];
+  for (const { operation, transfers, absorbed } of plan.entries) {
+    if (operation.kind === 'openBudget') changedBudgets.push(operation.budget.contractId);
+    if (operation.kind === 'closeBudget') changedBudgets.push(operation.contractId);
+    if ('jobId' in operation) {
+      entryOf(added, operation.jobId, () => []).push(lineOfApplied(operation, { transfers, absorbed }));
+    }
+  }
+  const { digest, poolIds } = append;
+  const linesOf = (jobId: string) => [...(linesBefore.get(jobId) ?? []), ...(added.get(jobId) ?? [])];
+  memory.left({ digest, poolIds, plan, linesOf }, before);
+  memory.forget(changedBudgets);
 }
 
 /** What was counted for new budgets before their pool was locked, by budget. */
@@ -175,18 +264,10 @@ function refused(code: Refused['code'], message: string): Refused {
   return { accepted: false, code, message, details: {} };
 }
 
-/** Never earlier than what was recorded before in any of the pools, even when the server's clock was set back. */
-function latestOf(clock: Instant, pools: ReadonlyMap<string, LockedPool>): Instant {
-  let latest = clock;
-  for (const { recordedAt } of pools.values()) if (recordedAt !== null && recordedAt > latest) latest = recordedAt;
-  return latest;
-}
-
-/** The next link of every pool that the batch belongs to: home of an operation, or owner of a lot that it moved. */
-function linksOf(entries: readonly JournalEntry[], loaded: Loaded, digest: Buffer): Link[] {
-  const owners = new Map(loaded.state.lots.map(({ id, poolId }) => [id, poolId]));
+/** The pools that a batch belongs to: homes of its operations, and owners of the lots that it moved. */
+function linkedPools(entries: readonly JournalEntry[], lots: readonly Lot[]): string[] {
+  const owners = new Map(lots.map(({ id, poolId }) => [id, poolId]));
   const poolIds = new Set<string>();
-  let bookedMax: Instant | undefined;
   for (const { operation, transfers } of entries) {
     if (operation.kind !== 'repay') poolIds.add(poolsOf(operation)[0] as string);
     if (operation.kind === 'grant') owners.set(operation.lot.id, operation.lot.poolId);
@@ -195,18 +276,26 @@ function linksOf(entries: readonly JournalEntry[], loaded: Loaded, digest: Buffe
       if (owner === undefined) throw new Error(`lot ${lotId} was not loaded with the batch`);
       poolIds.add(owner);
     }
-    if (bookedMax === undefined || operation.at > bookedMax) bookedMax = operation.at;
   }
-  return [...poolIds].sort().map((poolId) => {
-    const pool = loaded.pools.get(poolId);
-    if (!pool || bookedMax === undefined) throw new Error(`pool ${poolId} was not locked with the batch`);
-    const later = pool.bookedMax !== null && pool.bookedMax > bookedMax ? pool.bookedMax : bookedMax;
-    return { poolId, seq: pool.seq + 1n, before: pool.head, head: nextHead(pool.head, digest), bookedMax: later };
-  });
+  return [...poolIds].sort();
 }
 
-function jobWritesOf(asked: readonly Asked[], answers: readonly Answer[], loaded: Loaded): JobWrites[] {
-  const kinds = new Map(loaded.state.lots.map(({ id, kind }) => [id, kind]));
+/** The operations of jobs before a batch, in order. */
+type LinesBefore = ReadonlyMap<string, readonly JournalLine[]>;
+
+function linesByJob(rows: readonly RecordedRow[]): LinesBefore {
+  const lines = new Map<string, JournalLine[]>();
+  for (const row of rows) entryOf(lines, row.subject, () => []).push(lineOf(row));
+  return lines;
+}
+
+function jobWritesOf(
+  asked: readonly Asked[],
+  answers: readonly Answer[],
+  { linesBefore, lots }: { linesBefore: LinesBefore; lots: readonly Lot[] },
+): JobWrites[] {
+  if (asked.every(({ companion }) => companion === undefined)) return [];
+  const kinds = new Map(lots.map(({ id, kind }) => [id, kind]));
   const kindOf = (lotId: string) => {
     const kind = kinds.get(lotId);
     if (kind === undefined) throw new Error(`lot ${lotId} was not loaded with the batch`);
@@ -214,8 +303,8 @@ function jobWritesOf(asked: readonly Asked[], answers: readonly Answer[], loaded
   };
   return asked.flatMap(({ operation, companion }, index) => {
     const outcome = answers[index];
-    if (!companion || outcome === undefined || outcome instanceof Error) return [];
-    const before = loaded.rows.filter(({ subject }) => subject === companion.jobId).map(lineOf);
+    if (!companion || outcome === undefined || isNativeError(outcome)) return [];
+    const before = linesBefore.get(companion.jobId) ?? [];
     const lines = outcome.accepted && !outcome.replayed ? [...before, lineOfApplied(operation, outcome)] : before;
     const writes = companion.write(outcome, { lines, kindOf });
     return writes ? [{ jobId: companion.jobId, ...writes }] : [];
@@ -224,7 +313,7 @@ function jobWritesOf(asked: readonly Asked[], answers: readonly Answer[], loaded
 
 function lineOfApplied(
   operation: Operation,
-  { transfers, absorbed }: Extract<Outcome, { accepted: true }>,
+  { transfers, absorbed }: Pick<Accepted, 'transfers' | 'absorbed'>,
 ): JournalLine {
   const { userId, contractId } = 'userId' in operation ? operation : { userId: null, contractId: null };
   return {

@@ -1,4 +1,4 @@
-/** The hash chain of a pool: what a batch says in its canonical form, and how heads follow from each other. */
+/** What a batch says in its canonical form. The database makes the heads of chains from it: `next_head` in the migrations. */
 import { hash } from 'node:crypto';
 import type { Credits } from '../../domain/credits';
 import type { Instant } from '../../domain/instant';
@@ -31,12 +31,12 @@ export interface OperationRow {
 }
 
 /**
- * sha256 of a batch's canonical form; `docs/ledger.md` says the form, `canonical_operations` shows it.
+ * sha256 of the canonical form of a batch's operations; `docs/ledger.md` says the form, `canonical_operations` shows it.
  *
  * @throws RangeError when a text is not one that can be stored.
  */
-export function digestOf(batchId: bigint, recordedAt: Instant, rows: readonly OperationRow[]): Buffer {
-  const text = `holdfast-batch/1 ${batchId} ${recordedAt}\n${rows.map(canonicalLine).join('\n')}`;
+export function digestOf(rows: readonly OperationRow[]): Buffer {
+  const text = rows.map(canonicalLine).join('\n');
   // Half a pair is written as an escape here and stored as a replacement: what is digested would not be what is there.
   if (text.includes('\\ud') && HALF_A_PAIR.test(text)) throw new RangeError('a text holds half of a surrogate pair');
   return hash('sha256', text, 'buffer');
@@ -44,11 +44,6 @@ export function digestOf(batchId: bigint, recordedAt: Instant, rows: readonly Op
 
 /** The escape of half a surrogate pair, which is no backslash of the text itself. */
 const HALF_A_PAIR = /(?<!\\)(?:\\\\)*\\ud[89ab]/;
-
-/** head = sha256(head before ‖ digest). */
-export function nextHead(head: Buffer, digest: Buffer): Buffer {
-  return hash('sha256', Buffer.concat([head, digest]), 'buffer');
-}
 
 function canonicalLine(row: OperationRow, position: number): string {
   const fields = [

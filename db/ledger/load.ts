@@ -2,34 +2,28 @@
  * What a batch locks and loads, in one round trip: what `load_batch` answers, as the domain wants it.
  */
 import type { PoolClient } from 'pg';
-import type { Authorisation, LedgerState } from '../../domain/batch';
+import type { Authorisation, ContractTerm, LedgerState } from '../../domain/batch';
 import type { Budget, BudgetPeriod } from '../../domain/budget';
 import { type Credits, credits } from '../../domain/credits';
+import { entryOf } from '../../domain/entryOf';
 import type { Instant } from '../../domain/instant';
 import type { JobState } from '../../domain/job';
 import type { Bucket, Lot } from '../../domain/lots';
 import { type Operation, subjectOf } from '../../domain/operations';
-import { reservationOf } from '../../domain/reservation';
+import { type Reservation, reservationOf } from '../../domain/reservation';
 import { instantOfJson } from '../client';
 import { byteas, uuids } from '../wire';
 import { lineOf, type RecordedRow, transfersOf } from './journal';
-import type { PoolCache } from './poolCache';
+import type { KnownBudget, KnownContract, KnownJob, Memory, PoolState } from './memory';
 
 /** A pool as it is locked. */
-export interface LockedPool {
+export interface LockedPool extends PoolState {
   readonly id: string;
   readonly owner: 'contract' | 'user';
-  readonly seq: bigint;
-  readonly head: Buffer;
-  readonly bookedMax: Instant | null;
-  readonly recordedAt: Instant | null;
 }
 
 export interface Loaded {
   readonly pools: ReadonlyMap<string, LockedPool>;
-  readonly batchId: bigint;
-  /** The database's clock, after the locks. */
-  readonly clock: Instant;
   readonly state: LedgerState;
   /** What budgets' periods had in the database. */
   readonly budgetPeriods: readonly BudgetPeriod[];
@@ -70,7 +64,7 @@ const LOAD = {
 };
 
 /**
- * Begins a transaction, locks the pools of operations in ascending order and loads what they concern.
+ * Begins a transaction, locks the pools of operations in ascending order, loads what they concern and remembers it.
  *
  * @param movedJobIds the jobs whose rows change with the batch.
  */
@@ -78,13 +72,13 @@ export async function lockAndLoad(
   client: PoolClient,
   operations: readonly Operation[],
   movedJobIds: readonly string[],
-  cache: PoolCache,
+  memory: Memory,
 ): Promise<Loaded> {
   const needs = needsOf(operations);
-  const known = cache.known(needs.poolIds);
+  const known = memory.known(needs.poolIds);
   const values = [
     uuids(needs.poolIds),
-    byteas(needs.poolIds.map((id) => known.get(id)?.head ?? null)),
+    byteas(needs.poolIds.map((id) => known.get(id)?.digest ?? null)),
     uuids(needs.contractIds),
     uuids(needs.userIds),
     uuids(needs.subjects),
@@ -104,43 +98,47 @@ export async function lockAndLoad(
   const pools = loaded.pools.map(poolOf);
   const rows = rowsOf(loaded.journal);
   const referring = rowsOf(loaded.referring);
-  const openLots = cache.lotsOf(pools, loaded.lots.map(lotOf), known);
-  const seen = new Set(openLots.map(({ id }) => id));
   const zones = new Map(loaded.terms.map(({ contractId, timeZone }) => [contractId, timeZone]));
   const budgetPeriods = loaded.budgets.flatMap(periodOf);
+  const state = {
+    reservations: reservationsOf(
+      needs.jobIds,
+      rows,
+      referring.filter(({ kind }) => kind !== 'repay'),
+    ),
+    repayments: referring.filter(({ kind }) => kind === 'repay').map(repaymentOf),
+    contracts: contractsOf(loaded.terms),
+    authorisations: loaded.terms.flatMap(authorisationOf),
+    budgets: budgetsOf(loaded.budgets, zones),
+    budgetPeriods,
+  };
+  const lots = grouped(loaded.lots.map(lotOf), ({ poolId }) => poolId);
+  const jobs = openJobs(state.reservations, rows);
+  const contracts = knownContracts(state, needs.usersOfContracts);
+  const openLots = memory.found(
+    pools.map((pool) => ({
+      ...pool,
+      lots: lots.get(pool.id) ?? [],
+      jobs: jobs.get(pool.id) ?? [],
+      contract: contracts.get(pool.id) ?? null,
+    })),
+    known,
+  );
+  const seen = new Set(openLots.map(({ id }) => id));
   return {
     pools: new Map(pools.map((pool) => [pool.id, pool])),
-    batchId: BigInt(loaded.batch.id),
-    clock: instantOfJson(loaded.batch.clock),
     rows,
     jobStates: new Map(loaded.jobs.map(({ id, state }) => [id, state])),
     budgetPeriods,
-    state: {
-      lots: [...openLots, ...loaded.namedLots.map(lotOf).filter(({ id }) => !seen.has(id))],
-      reservations: reservationsOf(
-        needs.jobIds,
-        rows,
-        referring.filter(({ kind }) => kind !== 'repay'),
-      ),
-      repayments: referring.filter(({ kind }) => kind === 'repay').map(repaymentOf),
-      contracts: loaded.terms.map(({ contractId, startsAt, endsAt }) => ({
-        contractId,
-        startsAt: instantOfJson(startsAt),
-        endsAt: instantOfJson(endsAt),
-      })),
-      authorisations: loaded.terms.flatMap(authorisationOf),
-      budgets: budgetsOf(loaded.budgets, zones),
-      budgetPeriods,
-    },
+    state: { ...state, lots: [...openLots, ...loaded.namedLots.map(lotOf).filter(({ id }) => !seen.has(id))] },
   };
 }
 
-const BEGIN = { name: 'begin', text: 'begin' };
+export const BEGIN = { name: 'begin', text: 'begin' };
 
 /** What `load_batch` answers: instants as JSON writes them, amounts as text. */
 interface LoadedJson {
   readonly pools: readonly PoolJson[];
-  readonly batch: { readonly id: string; readonly clock: string };
   readonly lots: readonly LotJson[];
   readonly terms: readonly TermJson[];
   readonly budgets: readonly BudgetJson[];
@@ -153,10 +151,8 @@ interface LoadedJson {
 interface PoolJson {
   readonly id: string;
   readonly owner: LockedPool['owner'];
-  readonly seq: string;
-  readonly head: string;
-  readonly bookedMax: string | null;
-  readonly recordedAt: string | null;
+  readonly digest: string | null;
+  readonly terms: string;
 }
 
 type LotJson = Record<Bucket | 'granted' | 'effectiveAt', string> &
@@ -189,15 +185,8 @@ type JournalJson = {
   readonly [Column in keyof RecordedRow]?: readonly (string | null)[] | null;
 };
 
-function poolOf({ id, owner, seq, head, bookedMax, recordedAt }: PoolJson): LockedPool {
-  return {
-    id,
-    owner,
-    seq: BigInt(seq),
-    head: Buffer.from(head, 'hex'),
-    bookedMax: bookedMax && instantOfJson(bookedMax),
-    recordedAt: recordedAt && instantOfJson(recordedAt),
-  } as LockedPool;
+function poolOf({ id, owner, digest, terms }: PoolJson): LockedPool {
+  return { id, owner, digest: digest === null ? null : Buffer.from(digest, 'hex'), terms: BigInt(terms) };
 }
 
 function lotOf(lot: LotJson): Lot {
@@ -248,6 +237,59 @@ function rowsOf(columns: JournalJson): RecordedRow[] {
   });
 }
 
+/** Each contract once, however many of its users were asked for. */
+function contractsOf(terms: readonly TermJson[]): ContractTerm[] {
+  const contracts = new Map<string, ContractTerm>();
+  for (const { contractId, startsAt, endsAt } of terms) {
+    contracts.set(contractId, { contractId, startsAt: instantOfJson(startsAt), endsAt: instantOfJson(endsAt) });
+  }
+  return [...contracts.values()];
+}
+
+/** What memory keeps of contracts: of the users who were asked for also that they are not authorised. */
+function knownContracts(
+  state: Pick<LedgerState, 'contracts' | 'authorisations' | 'budgets' | 'budgetPeriods'>,
+  usersOfContracts: ReadonlyMap<string, ReadonlySet<string>>,
+): Map<string, KnownContract> {
+  const authorisations = grouped(state.authorisations, ({ contractId, userId }) => `${contractId} ${userId}`);
+  const budgets = grouped(state.budgets, ({ contractId }) => contractId);
+  const periods = grouped(state.budgetPeriods, ({ budgetId }) => budgetId);
+  return new Map(
+    state.contracts.map((term) => {
+      const { contractId } = term;
+      const users = [...(usersOfContracts.get(contractId) ?? [])];
+      return [
+        contractId,
+        {
+          term,
+          users: new Map(users.map((id) => [id, authorisations.get(`${contractId} ${id}`) ?? []])),
+          budgets: new Map(
+            (budgets.get(contractId) ?? []).map((budget): [string, KnownBudget] => {
+              const known = (periods.get(budget.id) ?? []).map((period) => [period.startsAt, period] as const);
+              return [budget.id, { budget, periods: new Map(known) }];
+            }),
+          ),
+        },
+      ];
+    }),
+  );
+}
+
+/** What memory keeps of jobs, by the pool where their operations are linked: those that are open. */
+function openJobs(reservations: readonly Reservation[], rows: readonly RecordedRow[]): Map<string, KnownJob[]> {
+  const lines = grouped(rows, ({ subject }) => subject);
+  const open = reservations
+    .filter(({ state }) => state === 'open')
+    .map((reservation) => ({ reservation, lines: (lines.get(reservation.jobId) ?? []).map(lineOf) }));
+  return grouped(open, ({ reservation: { contractId, userId } }) => contractId ?? userId);
+}
+
+function grouped<T>(values: readonly T[], keyOf: (value: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const value of values) entryOf(groups, keyOf(value), () => []).push(value);
+  return groups;
+}
+
 function authorisationOf({ contractId, userId, authorisedAt, removedAt }: TermJson): Authorisation[] {
   if (userId === null || authorisedAt === null) return [];
   return [
@@ -269,6 +311,7 @@ function needsOf(operations: readonly Operation[]) {
   const jobIds = new Set<string>();
   const refundedJobIds = new Set<string>();
   const lotIds = new Set<string>();
+  const usersOfContracts = new Map<string, Set<string>>();
   let firstAt = operations[0]?.at ?? ('' as Instant);
   let lastAt = firstAt;
   for (const operation of operations) {
@@ -277,8 +320,11 @@ function needsOf(operations: readonly Operation[]) {
     if (operation.at < firstAt) firstAt = operation.at;
     if (operation.at > lastAt) lastAt = operation.at;
     if ('jobId' in operation) {
-      if (operation.contractId !== null) contractIds.add(operation.contractId);
       userIds.add(operation.userId);
+      if (operation.contractId !== null) {
+        contractIds.add(operation.contractId);
+        entryOf(usersOfContracts, operation.contractId, () => new Set<string>()).add(operation.userId);
+      }
       jobIds.add(operation.jobId);
       subjects.add(operation.jobId);
       if (operation.kind === 'refund' || operation.kind === 'correct') refundedJobIds.add(operation.jobId);
@@ -299,6 +345,7 @@ function needsOf(operations: readonly Operation[]) {
     jobIds: [...jobIds],
     refundedJobIds: [...refundedJobIds],
     lotIds: [...lotIds],
+    usersOfContracts,
     firstAt,
     lastAt,
   };

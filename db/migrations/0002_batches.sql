@@ -40,16 +40,17 @@ create sequence batch_ids;
 create table batches (
   id bigint primary key,
   recorded_at timestamptz not null,
-  -- sha256 of the batch's canonical form.
+  -- sha256 of the canonical form of its operations.
   digest bytea not null constraint batch_digest_is_sha256 check (length(digest) = 32)
 );
 
--- That a batch belongs to a pool's chain: head = sha256(head of the link before || digest of the batch).
+-- That a batch belongs to a pool's chain. Its head follows from the head of the link before and from the batch: see next_head.
 create table links (
   pool_id uuid not null,
-  seq bigint not null constraint link_seq_counts_from_one check (seq > 0),
+  -- What `links_continue_chains` refuses needs no CHECK: Postgres would read it anew for every batch.
+  seq bigint not null,
   batch_id bigint not null,
-  head bytea not null constraint link_head_is_sha256 check (length(head) = 32),
+  head bytea not null,
   -- The latest instant at which anything up to here counts: it never falls along a chain, and tells how far back a
   -- question about an instant has to look.
   booked_max timestamptz not null,
@@ -61,8 +62,41 @@ alter table pools
   add column seq bigint not null default 0,
   add column head bytea not null default '\x0000000000000000000000000000000000000000000000000000000000000000',
   add column booked_max timestamptz,
-  add column recorded_at timestamptz;
+  add column recorded_at timestamptz,
+  -- Of the batch of the last link. Whoever planned with what that batch left knows by it that nothing came in between.
+  add column digest bytea,
+  -- Counts the changes of the contract's term and of its authorised users, which no link tells.
+  add column terms bigint not null default 0;
 alter table pools set (fillfactor = 50);
+
+create function canonical_instant(at timestamptz) returns text
+  language sql stable strict parallel safe
+  return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+-- The head of a link: sha256 of a line that names the head before it and the batch.
+create function next_head(head bytea, batch_id bigint, recorded_at timestamptz, digest bytea) returns bytea
+  language sql stable parallel safe
+  return sha256(convert_to(
+    'holdfast-link/1 ' || encode(head, 'hex') || ' ' || batch_id || ' ' || canonical_instant(recorded_at) || ' '
+      || encode(digest, 'hex'),
+    'UTF8'));
+
+-- A contract's term or its users changed: whoever plans with them has to load them anew. Waits for the batch in flight.
+create function note_changed_terms() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  if tg_table_name = 'contracts' then
+    update pools set terms = terms + 1 where id = new.id;
+  else
+    update pools set terms = terms + 1 where id in (old.contract_id, new.contract_id);
+  end if;
+  return null;
+end
+$$;
+create trigger contracts_change_terms after update on contracts
+  for each row execute function note_changed_terms();
+create trigger contract_users_change_terms after insert or update or delete on contract_users
+  for each row execute function note_changed_terms();
 
 -- Operations --------------------------------------------------------------------------------------------------------
 
@@ -368,23 +402,26 @@ begin
   if kinds && '{settle,release}' then
     select h.subject into other
     from (
-      select t.subject, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
+      select t.subject, max(t.cap) as cap, sum(case t.move when 'ar' then t.amount else -t.amount end) as held,
         sum(t.amount) filter (where t.move = 'rc') as captured
       from (
-        select j.subject, unnest(j.lot_ids) as lot_id, unnest(j.amounts) as amount,
+        -- An operation that moves nothing counts for its cap.
+        select j.subject, j.cap, unnest(coalesce(nullif(j.lot_ids, '{}'), '{null}')) as lot_id, unnest(j.amounts) as amount,
           substr(j.moves, generate_series(1, length(j.moves), 2), 2) as move
         from appended o
         cross join lateral (
           -- With an offset, so that the plan walks the index from each closing, whatever the statistics say.
-          select x.subject, x.moves, x.lot_ids, x.amounts from public.operations x where x.subject = o.subject offset 0
+          select x.subject, x.cap, x.moves, x.lot_ids, x.amounts
+          from public.operations x
+          where x.subject = o.subject
+          offset 0
         ) as j
         where o.act = 'close'
       ) as t
       group by t.subject, t.lot_id
     ) as h
-    cross join lateral (select max(x.cap) as cap from public.operations x where x.subject = h.subject) as granted
-    group by h.subject, granted.cap
-    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(granted.cap, 0)
+    group by h.subject
+    having bool_or(h.held <> 0) or sum(h.captured) > coalesce(max(h.cap), 0)
     limit 1;
     if other is not null then
       raise exception 'the closing of job % leaves something reserved, or captures more than its not-to-exceed amount', other
@@ -512,34 +549,27 @@ create constraint trigger lots_are_granted after insert on lots
   for each row execute function granted_once();
 
 -- A link continues its pool's chain, by one and from its head, or is refused.
-create function continue_chains() returns trigger
+create function continue_chain() returns trigger
   language plpgsql security definer as $$
-declare
-  continued bigint;
 begin
-  with advanced as (
-    update public.pools
-    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at
-    from appended l
-    join public.batches b on b.id = l.batch_id
-    where pools.id = l.pool_id
-      and l.seq = pools.seq + 1
-      and l.head = sha256(pools.head || b.digest)
-      and l.recorded_at = b.recorded_at
-      and l.booked_max >= coalesce(pools.booked_max, l.booked_max)
-      and l.recorded_at >= coalesce(pools.recorded_at, l.recorded_at)
-    returning pools.id
-  )
-  select count(*) into continued from advanced;
-  if continued <> (select count(*) from appended) then
-    raise exception 'a link does not continue the chain of its pool' using errcode = 'HF005';
+  update public.pools
+  set seq = new.seq, head = new.head, booked_max = new.booked_max, recorded_at = new.recorded_at, digest = b.digest
+  from public.batches b
+  where pools.id = new.pool_id
+    and b.id = new.batch_id
+    and new.seq = pools.seq + 1
+    and new.head = public.next_head(pools.head, b.id, b.recorded_at, b.digest)
+    and new.recorded_at = b.recorded_at
+    and new.booked_max >= coalesce(pools.booked_max, new.booked_max)
+    and new.recorded_at >= coalesce(pools.recorded_at, new.recorded_at);
+  if not found then
+    raise exception 'link % does not continue the chain of pool %', new.seq, new.pool_id using errcode = 'HF005';
   end if;
   return null;
 end
 $$;
 create trigger links_continue_chains after insert on links
-  referencing new table as appended
-  for each statement execute function continue_chains();
+  for each row execute function continue_chain();
 
 -- Lots as a batch loads them, and whether it loads them unasked: those that can still pay, that hold what a job reserved, or
 -- that are to be repaid.
@@ -556,8 +586,8 @@ from lots;
 -- protocol, or of row_to_json, cost more than all the rest of this. Amounts are text, since JSON's numbers lose digits.
 create function load_batch(
   pool_ids uuid[],
-  -- The heads at which the caller knows the lots of those pools; null where it does not.
-  known_heads bytea[],
+  -- The last batches after which the caller knows the lots of those pools, by their digests; null where it does not.
+  known_digests bytea[],
   contract_ids uuid[],
   user_ids uuid[],
   subjects uuid[],
@@ -572,7 +602,6 @@ create function load_batch(
   language plpgsql volatile as $$
 declare
   pools_locked json;
-  batch_drawn json;
   lots_open json;
   terms_known json;
   budgets_open json := '[]';
@@ -584,23 +613,21 @@ begin
   -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
   select coalesce(json_agg(p), '[]') into pools_locked
   from (
-    select id, owner, seq::text, encode(head, 'hex') as head, booked_max as "bookedMax", recorded_at as "recordedAt"
+    select id, owner, encode(digest, 'hex') as digest, terms::text
     from pools
     where id = any (pool_ids)
     order by id
     for no key update
   ) as p;
-  -- Drawn under the locks, so that batch ids order what happens to a pool.
-  select json_build_object('id', nextval('batch_ids')::text, 'clock', clock_timestamp()) into batch_drawn;
 
-  -- A pool at the head that is known has the lots that are known: they change with links alone.
+  -- A pool whose last batch is known has the lots that are known: they change with links alone.
   select coalesce(json_agg(l), '[]') into lots_open
   from (
     select * from loaded_lots
     where "poolId" = any (array(
         select p.id
-        from unnest(pool_ids, known_heads) as known (pool_id, head)
-        join pools p on p.id = known.pool_id and p.head is distinct from known.head
+        from unnest(pool_ids, known_digests) as known (pool_id, digest)
+        join pools p on p.id = known.pool_id and p.digest is distinct from known.digest
       ))
       and is_open
   ) as l;
@@ -686,17 +713,28 @@ begin
     from (select id, state from jobs where id = any (moved_job_ids) order by id for no key update) as j;
   end if;
 
-  return json_build_object('pools', pools_locked, 'batch', batch_drawn, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
+  return json_build_object('pools', pools_locked, 'lots', lots_open, 'terms', coalesce(terms_known, '[]'),
     'budgets', budgets_open, 'journal', journal, 'namedLots', lots_named, 'referring', journal_referring,
     'jobs', jobs_locked);
 end
 $$;
 
--- Appends a batch: its row, its operations, which move the credits, its links, and what counts against budgets.
+-- Appends a batch: its row, its operations, which move the credits, its links, and what counts against budgets. Its id and
+-- its instant are taken under the locks of its pools, so that ids order what happens to a pool.
+--
+-- A batch that was planned without being loaded says what it was planned with: then the pools and the jobs are locked here,
+-- and when anything else happened to them in between, nothing is appended (HF008).
 create function append_batch(
-  id bigint,
-  recorded_at timestamptz,
   digest bytea,
+  booked_max timestamptz,
+  linked_pool_ids uuid[],
+  -- Of each pool to lock: its last batch and its terms as they are known. Null for a batch that was loaded.
+  known_pool_ids uuid[],
+  known_digests bytea[],
+  known_terms bigint[],
+  -- Of each job whose row changes with a batch that was not loaded: the states in which it may be, with commas between.
+  known_job_ids uuid[],
+  known_states text[],
   -- Of each operation:
   booked_at timestamptz[],
   absorbed bigint[],
@@ -720,11 +758,6 @@ create function append_batch(
   last_transfer int[],
   lot_ids uuid[],
   amounts bigint[],
-  -- Of each link:
-  pool_id uuid[],
-  seq bigint[],
-  head bytea[],
-  booked_max timestamptz[],
   -- Of each budget's period, by how much it changes:
   budget_id uuid[],
   starts_at timestamptz[],
@@ -733,30 +766,70 @@ create function append_batch(
 ) returns void
   language plpgsql volatile as $$
 #variable_conflict use_column
+declare
+  batch_id bigint;
+  clock timestamptz;
 begin
+  if known_pool_ids is not null then
+    if (
+      select count(*)
+      from (
+        select
+        from unnest(known_pool_ids, append_batch.known_digests, append_batch.known_terms) as known (pool_id, digest, terms)
+        join pools on pools.id = known.pool_id and known.digest is not distinct from pools.digest and known.terms = pools.terms
+        order by pools.id
+        for no key update of pools
+      ) as unchanged
+    ) <> cardinality(known_pool_ids) then
+      raise exception 'a pool is not as the batch was planned with' using errcode = 'HF008';
+    end if;
+    if cardinality(known_job_ids) > 0 and (
+      select count(*)
+      from (
+        select
+        from unnest(append_batch.known_job_ids, append_batch.known_states) as known (job_id, states)
+        join jobs on jobs.id = known.job_id and jobs.state = any (string_to_array(known.states, ','))
+        order by jobs.id
+        for no key update of jobs
+      ) as unchanged
+    ) <> cardinality(known_job_ids) then
+      raise exception 'a job is not as the batch was planned with' using errcode = 'HF008';
+    end if;
+  end if;
+
+  -- Never recorded earlier than what was recorded before in any of the pools, even when the server's clock was set back.
   insert into batches (id, recorded_at, digest)
-  values (append_batch.id, append_batch.recorded_at, append_batch.digest);
+  select nextval('batch_ids'), greatest(clock_timestamp(), max(p.recorded_at)), append_batch.digest
+  from pools p
+  where p.id = any (linked_pool_ids)
+  returning batches.id, batches.recorded_at into batch_id, clock;
 
   insert into operations
     (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, refers_to, user_id,
      contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
-  select append_batch.id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position - 1,
+  select batch_id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position,
     n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
     append_batch.lot_ids[n.first_transfer:n.last_transfer], append_batch.amounts[n.first_transfer:n.last_transfer],
     n.project, n.request_hash
-  from unnest(append_batch.booked_at, append_batch.absorbed, append_batch.cap, append_batch.effective_at,
-      append_batch.expires_at, append_batch.withdrawn_at, append_batch.subject, append_batch.refers_to,
-      append_batch.user_id, append_batch.contract_id, append_batch.kind, append_batch.act, append_batch.actor,
-      append_batch.reason, append_batch.moves, append_batch.project, append_batch.request_hash,
-      append_batch.first_transfer, append_batch.last_transfer)
-    with ordinality
-    as n (booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, subject, refers_to, user_id, contract_id, kind,
-      act, actor, reason, moves, project, request_hash, first_transfer, last_transfer, position);
+  from (
+    -- Side by side in one list: as functions in `from` each array would be written down as a table of its own first. An
+    -- array that is null has a null in every row.
+    select unnest(append_batch.booked_at) as booked_at, unnest(append_batch.absorbed) as absorbed, unnest(append_batch.cap) as cap,
+      unnest(append_batch.effective_at) as effective_at, unnest(append_batch.expires_at) as expires_at,
+      unnest(append_batch.withdrawn_at) as withdrawn_at, unnest(append_batch.subject) as subject,
+      unnest(append_batch.refers_to) as refers_to, unnest(append_batch.user_id) as user_id,
+      unnest(append_batch.contract_id) as contract_id, unnest(append_batch.kind) as kind, unnest(append_batch.act) as act,
+      unnest(append_batch.actor) as actor, unnest(append_batch.reason) as reason, unnest(append_batch.moves) as moves,
+      unnest(append_batch.project) as project, unnest(append_batch.request_hash) as request_hash,
+      unnest(append_batch.first_transfer) as first_transfer, unnest(append_batch.last_transfer) as last_transfer,
+      generate_series(0, cardinality(append_batch.subject) - 1) as position
+  ) as n;
 
   insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
-  select n.pool_id, n.seq, append_batch.id, n.head, n.booked_max, append_batch.recorded_at
-  from unnest(append_batch.pool_id, append_batch.seq, append_batch.head, append_batch.booked_max)
-    as n (pool_id, seq, head, booked_max);
+  select p.id, p.seq + 1, batch_id, next_head(p.head, batch_id, clock, append_batch.digest),
+    greatest(p.booked_max, append_batch.booked_max), clock
+  from pools p
+  where p.id = any (linked_pool_ids);
 
   if cardinality(append_batch.budget_id) > 0 then
     update budget_periods
@@ -769,10 +842,6 @@ end
 $$;
 
 -- The canonical form of a batch -------------------------------------------------------------------------------------
-
-create function canonical_instant(at timestamptz) returns text
-  language sql stable strict parallel safe
-  return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
 -- One line an operation: a JSON array of strings and nulls without spaces. A grant's and a budget's line goes on with what
 -- was granted or opened.
@@ -812,9 +881,7 @@ from operations o;
 -- The chains of what was written by the first schema: every operation a batch of its own. Later batches are digested by
 -- those who write them.
 insert into batches (id, recorded_at, digest)
-select n.batch_id, n.recorded_at,
-  sha256(convert_to(
-    format(E'holdfast-batch/1 %s %s\n%s', n.batch_id, canonical_instant(n.recorded_at), c.line), 'UTF8'))
+select n.batch_id, n.recorded_at, sha256(convert_to(c.line, 'UTF8'))
 from (
   select row_number() over (order by recorded_at, id) as batch_id,
     max(recorded_at) over (order by recorded_at, id) as recorded_at
@@ -841,7 +908,7 @@ begin
     order by o.batch_id, p.id
   loop
     insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
-    select p.id, p.seq + 1, op.batch_id, sha256(p.head || op.digest), greatest(p.booked_max, op.booked_at), op.recorded_at
+    select p.id, p.seq + 1, op.batch_id, next_head(p.head, op.batch_id, op.recorded_at, op.digest), greatest(p.booked_max, op.booked_at), op.recorded_at
     from pools p
     where p.id = op.pool_id;
   end loop;
@@ -933,6 +1000,13 @@ begin
   return new;
 end
 $$;
+-- Only where one of these columns is written: what moves credits writes none of them.
+drop trigger lots_keep_their_owner on lots;
+create trigger lots_keep_their_owner
+  before update of id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at,
+    expires_at, withdrawn_at
+  on lots
+  for each row execute function refuse_new_owner();
 create function refuse_other_budget() returns trigger
   language plpgsql as $$
 begin

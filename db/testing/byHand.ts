@@ -4,7 +4,7 @@
  */
 import type { Instant } from '../../domain/instant';
 import { rows as rowsOf, type Trx } from '../client';
-import { digestOf, nextHead, type OperationRow } from '../ledger/chain';
+import { digestOf, type OperationRow } from '../ledger/chain';
 
 /** A link of a pool's chain before it is written. */
 export interface LinkByHand {
@@ -48,14 +48,16 @@ export async function appendByHand(trx: Trx, { rows, poolIds, changed, recordedA
   );
   if (!drawn) throw new Error('the sequence of batches gave nothing');
   const at = recordedAt ?? drawn.clock;
-  const digest = digestOf(drawn.batchId, at, rows);
+  const digest = digestOf(rows);
   const bookedMax = rows.map((row) => row.bookedAt).reduce(laterOf);
-  const links = heads.map((before) => ({
-    poolId: before.id,
-    seq: before.seq + 1n,
-    head: nextHead(before.head, digest),
-    bookedMax: laterOf(before.bookedMax ?? bookedMax, bookedMax),
-  }));
+  const links = await Promise.all(
+    heads.map(async (before) => ({
+      poolId: before.id,
+      seq: before.seq + 1n,
+      head: await nextHead(trx, [before.head, drawn.batchId, at, digest]),
+      bookedMax: laterOf(before.bookedMax ?? bookedMax, bookedMax),
+    })),
+  );
   const lots = rows.flatMap(({ lot }) => lot ?? []);
   if (lots.length > 0) {
     await trx('lots').insert(
@@ -115,6 +117,12 @@ export async function appendByHand(trx: Trx, { rows, poolIds, changed, recordedA
       recorded_at: at,
     })),
   );
+}
+
+async function nextHead(trx: Trx, of: readonly [Buffer, bigint, Instant, Buffer]): Promise<Buffer> {
+  const [next] = await rowsOf<{ head: Buffer }>(trx, 'select next_head(?, ?, ?, ?) as head', [...of]);
+  if (!next) throw new Error('next_head gave nothing');
+  return next.head;
 }
 
 function laterOf(a: Instant, b: Instant): Instant {

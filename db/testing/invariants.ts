@@ -286,7 +286,7 @@ const LAWS: readonly Law[] = [
       ) as c on c.batch_id = b.id
       where c.count is distinct from c.last + 1
         or b.digest is distinct from
-          sha256(convert_to(format(E'holdfast-batch/1 %s %s\\n%s', b.id, canonical_instant(b.recorded_at), c.lines), 'UTF8'))
+          sha256(convert_to(c.lines, 'UTF8'))
       union all
       select format('operations of batch %s, which is not there', o.batch_id)
       from operations o
@@ -309,7 +309,7 @@ const LAWS: readonly Law[] = [
       select format('link %s of pool %s to batch %s', seq, pool_id, batch_id) as what
       from chained
       where seq <> seq_before + 1
-        or head is distinct from sha256(head_before || digest)
+        or head is distinct from next_head(head_before, batch_id, batch_recorded_at, digest)
         or batch_id <= batch_before
         or recorded_at is distinct from batch_recorded_at
         or recorded_at < recorded_before
@@ -318,8 +318,8 @@ const LAWS: readonly Law[] = [
       select format('pool %s at %s', p.id, p.seq)
       from pools p
       left join chained c on c.pool_id = p.id and c.last
-      where (p.seq, p.head, p.booked_max, p.recorded_at) is distinct from
-        (coalesce(c.seq, 0), coalesce(c.head, decode(repeat('00', 32), 'hex')), c.booked_max, c.recorded_at)`,
+      where (p.seq, p.head, p.booked_max, p.recorded_at, p.digest) is distinct from
+        (coalesce(c.seq, 0), coalesce(c.head, decode(repeat('00', 32), 'hex')), c.booked_max, c.recorded_at, c.digest)`,
   },
   {
     broken: 'a batch is not linked to the pools that it concerns, or to others',

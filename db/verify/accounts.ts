@@ -12,6 +12,7 @@ export class PoolAccount {
   head = FIRST_HEAD;
   bookedMax: Instant | null = null;
   recordedAt: Instant | null = null;
+  digest: string | null = null;
   /** The batch that concerned the pool last, and the one that was linked to it last. */
   concernedBy = '';
   linkedBy = '';
@@ -28,13 +29,14 @@ export class PoolAccount {
   }
 
   /** The columns that cache the last link, as they are written. */
-  cached(): { seq: bigint; head: string; bookedMax: Instant | null; recordedAt: Instant | null } {
-    const [, , , seq = '', head = '', bookedMax = NULL, recordedAt = NULL] = this.written;
+  cached(): Pick<PoolAccount, 'seq' | 'head' | 'bookedMax' | 'recordedAt' | 'digest'> {
+    const [, , , seq = '', head = '', bookedMax = NULL, recordedAt = NULL, digest = NULL] = this.written;
     return {
       seq: amountOf(seq),
       head: hexOf(head),
       bookedMax: nullableInstantOf(bookedMax),
       recordedAt: nullableInstantOf(recordedAt),
+      digest: digest === NULL ? null : hexOf(digest),
     };
   }
 }

@@ -54,7 +54,6 @@ export class Journal {
     this.begin(id);
     this.findings.check([], { table: 'batches', row: id, batchId: id }, () => {
       this.batch = { ...newBatch(id), recordedAt: instantOf(recordedAt), digest: hexOf(digest) };
-      this.line.beginBatch(`holdfast-batch/1 ${id} ${this.batch.recordedAt}`);
     });
   }
 
@@ -100,6 +99,7 @@ export class Journal {
     this.findings.check([poolId], place, () => {
       if (!pool) throw new Wrong('its pool does not exist', 'a pool', poolId);
       const before = { seq: pool.seq, head: pool.head, bookedMax: pool.bookedMax, recordedAt: pool.recordedAt };
+      pool.digest = batch.digest;
       // What is written is taken over, so that only the first wrong link is named.
       pool.seq = amountOf(seq);
       pool.head = hexOf(head);
@@ -111,7 +111,7 @@ export class Journal {
       if (batch.digest === null) throw new Wrong('its batch does not exist', 'a batch', batchId);
       if (pool.concernedBy !== batch.id) throw new Wrong('the batch does not concern the pool');
       mustBe('seq does not continue the chain', pool.seq, before.seq + 1n);
-      mustBe('head is not sha256(head before ‖ digest)', pool.head, nextHead(before.head, batch.digest));
+      mustBe('head does not follow from the head before and the batch', pool.head, nextHead(before.head, batch));
       mustBe('recorded_at is not that of the batch', pool.recordedAt, batch.recordedAt);
       if (before.recordedAt !== null && pool.recordedAt < before.recordedAt) {
         throw new Wrong('recorded_at falls along the chain', `from ${before.recordedAt} on`, pool.recordedAt);
@@ -152,7 +152,7 @@ export class Journal {
 
   private begin(id: string): Batch {
     this.finishBatch();
-    this.line.beginBatch('');
+    this.line.beginBatch();
     this.batch = newBatch(id);
     return this.batch;
   }
@@ -209,8 +209,8 @@ function latest(a: Instant | null, b: Instant | null): Instant | null {
   return a > b ? a : b;
 }
 
-function nextHead(head: string, digest: string): string {
-  return hash('sha256', Buffer.from(head + digest, 'hex'), 'hex');
+function nextHead(head: string, { id, recordedAt, digest }: Batch): string {
+  return hash('sha256', `holdfast-link/1 ${head} ${id} ${recordedAt} ${digest}`, 'hex');
 }
 
 /** A pool's cached columns against its last link. @throws Wrong when they differ. */
@@ -220,4 +220,5 @@ export function comparePool(pool: PoolAccount): void {
   mustBe('head', cached.head, pool.seq === 0n ? FIRST_HEAD : pool.head);
   mustBe('booked_max', cached.bookedMax, pool.bookedMax);
   mustBe('recorded_at', cached.recordedAt, pool.recordedAt);
+  mustBe('digest', cached.digest, pool.digest);
 }

@@ -151,9 +151,8 @@ export class OperationLine {
   }
 
   /** Begins the canonical text of another batch. */
-  beginBatch(firstLine: string): void {
+  beginBatch(): void {
     this.text.clear();
-    this.text.write(firstLine);
   }
 
   /** The canonical text of the batch so far: `docs/ledger.md` says the form. */
@@ -170,7 +169,7 @@ export class OperationLine {
     if (this.count !== FIELDS) throw new Wrong('the row has other fields', `${FIELDS}`, `${this.count}`);
     const { text, begins, ends } = this;
     text.reserve(GROWTH * this.length + 8 * FIELDS);
-    text.put(LINE_END);
+    if (text.length > 0) text.put(LINE_END);
     text.put(BRACKET);
     for (let field = 0; field < FIELDS; field += 1) {
       if (field > 0) text.put(COMMA);

@@ -18,7 +18,7 @@ export interface Section {
 /** The fields of facts begin with the batch that closed their job, or with this where none did, and the job. */
 export const NO_BATCH = '9223372036854775807';
 
-const POOLS = ['id', 'owner', 'seq', 'head', 'booked_max', 'recorded_at'] as const;
+const POOLS = ['id', 'owner', 'seq', 'head', 'booked_max', 'recorded_at', 'digest'] as const;
 const RATE_CARDS = ['version', 'effective_at', 'card', 'published_by', 'recorded_at'] as const;
 const BUDGETS = [
   'id',

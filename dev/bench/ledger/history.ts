@@ -114,9 +114,7 @@ async function insertBatches(owner: Db, from: number, to: number, batches: numbe
   );
   await owner.raw(
     `insert into batches (id, recorded_at, digest)
-     select batch_id, now(), sha256(convert_to(
-       format(E'holdfast-batch/1 %s %s\\n%s', batch_id, canonical_instant(now()), string_agg(line, E'\\n' order by position)),
-       'UTF8'))
+     select batch_id, now(), sha256(convert_to(string_agg(line, E'\\n' order by position), 'UTF8'))
      from canonical_operations, (select last_batch_id as last from history limit 1) as h
      where batch_id > h.last + ?::int and batch_id <= h.last + ?::int
      group by batch_id`,
@@ -127,13 +125,16 @@ async function insertBatches(owner: Db, from: number, to: number, batches: numbe
 /** Each contract's links go on from the head that its first grant left. */
 async function chain(owner: Db): Promise<void> {
   await owner.raw(`
-    create function pg_temp.next_head(head bytea, first bytea, digest bytea) returns bytea
-      language sql immutable
-      return sha256(coalesce(head, first) || digest);
-    create aggregate pg_temp.head_after(first bytea, digest bytea) (sfunc = pg_temp.next_head, stype = bytea);
+    create function pg_temp.head_after(
+      head bytea, first bytea, batch_id bigint, recorded_at timestamptz, digest bytea
+    ) returns bytea
+      language sql stable
+      return next_head(coalesce(head, first), batch_id, recorded_at, digest);
+    create aggregate pg_temp.head_after(first bytea, batch_id bigint, recorded_at timestamptz, digest bytea)
+      (sfunc = pg_temp.head_after, stype = bytea);
 
     insert into links (pool_id, seq, batch_id, head, booked_max, recorded_at)
-    select p.id, p.seq + row_number() over in_order, b.id, pg_temp.head_after(p.head, b.digest) over in_order,
+    select p.id, p.seq + row_number() over in_order, b.id, pg_temp.head_after(p.head, b.id, b.recorded_at, b.digest) over in_order,
       h.starts_at + (b.id - h.last_batch_id - 1) * h.step, b.recorded_at
     from history h
     join pools p on p.id = h.contract_id
@@ -141,8 +142,9 @@ async function chain(owner: Db): Promise<void> {
     window in_order as (partition by p.id order by b.id);
 
     update pools
-    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at
+    set seq = l.seq, head = l.head, booked_max = l.booked_max, recorded_at = l.recorded_at, digest = b.digest
     from (select distinct on (pool_id) * from links order by pool_id, seq desc) as l
+    join batches b on b.id = l.batch_id
     where pools.id = l.pool_id;
 
     select setval('batch_ids', (select max(id) from batches))`);
