@@ -72,7 +72,7 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
   // One for batches as a whole that are asked for, and one for those that go ahead.
   const pool = connectPipelined(db, SESSION, batchesAtOnce + 2);
   const memory = new Memory();
-  const connections = { db, pool, lane: new Lane(pool), memory };
+  const connections = { db, pool, lane: new Lane(pool), memory, refusedAhead: Promise.resolve() };
   const batcher = new Batcher(
     {
       knows: ({ operation }) => memory.knows(operation),
@@ -128,6 +128,8 @@ interface Connections {
   readonly pool: Pool;
   readonly lane: Lane;
   readonly memory: Memory;
+  /** What was refused ahead is loaded in its order. */
+  refusedAhead: Promise<unknown>;
 }
 
 /**
@@ -160,7 +162,9 @@ async function sendAhead(
   } catch (error) {
     memory.lost([...(append.plannedWith?.pools.keys() ?? [])]);
     if (isUnavailable(error)) return asked.map(() => errorOf(error));
-    return applyAll(connections, asked);
+    const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
+    connections.refusedAhead = applied;
+    return applied;
   }
 }
 

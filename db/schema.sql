@@ -511,7 +511,7 @@ create view transfers as
 
 -- Functions -----------------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION public.append_batch(digest bytea, booked_max timestamp with time zone, linked_pool_ids uuid[], known_pool_ids uuid[], known_digests bytea[], known_terms bigint[], known_job_ids uuid[], known_states text[], booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
+CREATE OR REPLACE FUNCTION public.append_batch(digest bytea, booked_max timestamp with time zone, linked_pool_ids uuid[], known_pool_ids uuid[], known_seqs bigint[], known_digests bytea[], known_terms bigint[], known_job_ids uuid[], known_states text[], booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -525,8 +525,10 @@ begin
       select count(*)
       from (
         select
-        from unnest(known_pool_ids, append_batch.known_digests, append_batch.known_terms) as known (pool_id, digest, terms)
-        join pools on pools.id = known.pool_id and known.digest is not distinct from pools.digest and known.terms = pools.terms
+        from unnest(known_pool_ids, append_batch.known_seqs, append_batch.known_digests, append_batch.known_terms)
+          as known (pool_id, seq, digest, terms)
+        join pools on pools.id = known.pool_id and pools.seq = known.seq and pools.digest is not distinct from known.digest
+          and pools.terms = known.terms
         order by pools.id
         for no key update of pools
       ) as unchanged
@@ -918,7 +920,7 @@ CREATE OR REPLACE FUNCTION public.is_well_formed(kind text, closes boolean, has_
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE kind WHEN 'reserve'::text THEN ((moves ~ '^(ar)*$'::text) AND has_cap AND spends) WHEN 'settle'::text THEN ((moves ~ '^(ar)*(rc)*(r[aew])*$'::text) AND closes AND ((absorbs IS NULL) OR (absorbs > (0)::double precision))) WHEN 'topUp'::text THEN (moves ~ '^(ar)*$'::text) WHEN 'release'::text THEN ((moves ~ '^(r[aew])*$'::text) AND closes AND spends) WHEN 'raiseCap'::text THEN ((moves = ''::text) AND has_cap) WHEN 'grant'::text THEN ((moves = 'ga'::text) AND has_life) WHEN 'changeLife'::text THEN ((moves = ''::text) AND has_life) WHEN 'expire'::text THEN (moves = ANY (ARRAY[''::text, 'ae'::text])) WHEN 'withdraw'::text THEN (moves = ANY (ARRAY[''::text, 'aw'::text])) WHEN 'refund'::text THEN ((moves ~ '^(c[aew])+$'::text) AND refers AND spends) WHEN 'correct'::text THEN ((moves ~ '^(c[aew])*$'::text) AND refers AND spends AND ((absorbs IS NULL) OR (absorbs < (0)::double precision))) WHEN 'repay'::text THEN ((moves = ANY (ARRAY['accw'::text, 'cawc'::text, 'cewc'::text])) AND refers) WHEN 'openBudget'::text THEN (moves = ''::text) WHEN 'closeBudget'::text THEN ((moves = ''::text) AND closes) ELSE false END AND (has_cap = (kind = ANY (ARRAY['reserve'::text, 'raiseCap'::text]))) AND (has_life = (kind = ANY (ARRAY['grant'::text, 'changeLife'::text]))) AND (refers = (kind = ANY (ARRAY['refund'::text, 'correct'::text, 'repay'::text]))) AND (spends = ((kind = ANY (ARRAY['reserve'::text, 'release'::text, 'refund'::text, 'correct'::text])) OR ("left"(moves, 2) = 'ar'::text))) AND ((absorbs IS NULL) OR (kind = ANY (ARRAY['settle'::text, 'correct'::text]))) AND (fits IS TRUE));
 
-CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_digests bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
+CREATE OR REPLACE FUNCTION public.load_batch(pool_ids uuid[], known_seqs bigint[], known_digests bytea[], contract_ids uuid[], user_ids uuid[], subjects uuid[], job_ids uuid[], first_at timestamp with time zone, last_at timestamp with time zone, named_lot_ids uuid[], refunded_job_ids uuid[], moved_job_ids uuid[])
  RETURNS json
  LANGUAGE plpgsql
 AS $function$
@@ -935,7 +937,7 @@ begin
   -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
   select coalesce(json_agg(p), '[]') into pools_locked
   from (
-    select id, owner, encode(digest, 'hex') as digest, terms::text
+    select id, owner, seq::text, encode(digest, 'hex') as digest, terms::text
     from pools
     where id = any (pool_ids)
     order by id
@@ -948,8 +950,9 @@ begin
     select * from loaded_lots
     where "poolId" = any (array(
         select p.id
-        from unnest(pool_ids, known_digests) as known (pool_id, digest)
-        join pools p on p.id = known.pool_id and p.digest is distinct from known.digest
+        from unnest(pool_ids, known_seqs, known_digests) as known (pool_id, seq, digest)
+        join pools p
+          on p.id = known.pool_id and (p.seq is distinct from known.seq or p.digest is distinct from known.digest)
       ))
       and is_open
   ) as l;
@@ -1174,7 +1177,7 @@ CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNC
 
 -- Rights of others than the owner -------------------------------------------------------------------------------------
 
-grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
+grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bigint[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
 grant execute on function apply_operations() to public;
 grant execute on function begin_whole() to public;
 grant execute on function bucket_of(text) to public;
@@ -1183,7 +1186,7 @@ grant execute on function continue_chain() to public;
 grant execute on function decide_once() to public;
 grant execute on function granted_once() to public;
 grant execute on function is_well_formed(text,boolean,boolean,boolean,boolean,boolean,double precision,text,boolean) to public;
-grant execute on function load_batch(uuid[],bytea[],uuid[],uuid[],uuid[],uuid[],timestamp with time zone,timestamp with time zone,uuid[],uuid[],uuid[]) to public;
+grant execute on function load_batch(uuid[],bigint[],bytea[],uuid[],uuid[],uuid[],uuid[],timestamp with time zone,timestamp with time zone,uuid[],uuid[],uuid[]) to public;
 grant execute on function next_head(bytea,bigint,timestamp with time zone,bytea) to public;
 grant execute on function note_changed_terms() to public;
 grant execute on function open_pool() to public;

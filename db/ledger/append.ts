@@ -133,7 +133,7 @@ function insertPeriods(send: Send, periods: readonly BudgetPeriod[], counted: 'n
   );
 }
 
-const APPEND_BATCH = `select append_batch(${Array.from({ length: 33 }, (_, n) => `$${n + 1}`).join(', ')})`;
+const APPEND_BATCH = `select append_batch(${Array.from({ length: 34 }, (_, n) => `$${n + 1}`).join(', ')})`;
 
 function sendBatch(
   send: Send,
@@ -158,6 +158,7 @@ function sendBatch(
     bookedMax,
     uuids(poolIds),
     pools && uuids(pools.map(([id]) => id)),
+    pools && bigints(pools.map(([, { seq }]) => seq)),
     pools && byteas(pools.map(([, state]) => state.digest)),
     pools && bigints(pools.map(([, { terms }]) => terms)),
     jobs && uuids(jobs.map(([id]) => id)),

@@ -94,7 +94,6 @@ test.each([
   ['an error of the program', new TypeError('something is undefined')],
 ])('%s fails its transaction alone: the connection is kept', async (_, error) => {
   const { connections, sent, send } = laneOf();
-  connections.at(-1)?.open();
   const failing = send('failing', Promise.reject(error));
   const beside = send('beside', Promise.resolve('done'));
   connections[0]?.open();
@@ -184,3 +183,44 @@ test('closing gives the connection back, once, and is nothing where there is non
   await lane.close();
   expect(connections.map(({ released }) => released)).toEqual([[true]]);
 });
+
+test('closing is nothing where the connection could not be made', async () => {
+  const { lane, connections, send } = laneOf();
+  const failing = send('a');
+  const error = errorWith('28P01');
+  connections[0]?.refuse(error);
+  await expect(failing).rejects.toBe(error);
+  await lane.close();
+});
+
+test('the end of a connection that was left long ago leaves the next connection alone', async () => {
+  const { connections, sent, send } = laneOf();
+  const failing = send('a', Promise.reject(errorWith('57P01')));
+  connections[0]?.open();
+  await expect(failing).rejects.toThrow();
+  void send('b');
+  connections[1]?.open();
+  await settled();
+  // The pool ends what is released to it with true; that is heard when the socket has closed.
+  connections[0]?.end();
+  await settled();
+  void send('c');
+  connections[2]?.open();
+  await settled();
+  expect(sent).toEqual(['a on 1', 'b on 2', 'c on 2']);
+  expect(connections.map(({ released }) => released)).toEqual([[true], []]);
+});
+
+test.each(['EAI_AGAIN', 'EHOSTUNREACH', '28P01'])(
+  'a connection that failed with %s is not waited for again',
+  async (code) => {
+    const { connections, sent, send } = laneOf();
+    const failing = send('a');
+    connections[0]?.refuse(errorWith(code));
+    await expect(failing).rejects.toThrow();
+    send('b').catch(() => undefined);
+    connections[1]?.open();
+    await settled();
+    expect(sent).toEqual(['b on 2']);
+  },
+);

@@ -33,17 +33,19 @@ export class Lane {
     if (this.connection) await this.leave(this.connection);
   }
 
-  private async connect(): Promise<PoolClient> {
+  private connect(): Promise<PoolClient> {
     const connection = this.pool.connect();
-    const client = await connection;
-    // The next transaction takes another connection instead of failing on one that is gone.
-    client.once('end', () => void this.leave(this.connection));
-    return client;
+    // The next transaction takes another connection instead of failing on one that is gone, or that could not be made.
+    connection.then(
+      (client) => client.once('end', () => void this.leave(connection)),
+      () => void this.leave(connection),
+    );
+    return connection;
   }
 
-  private async leave(connection: Promise<PoolClient> | undefined): Promise<void> {
+  private async leave(connection: Promise<PoolClient>): Promise<void> {
     // Several transactions may have been in flight: the first that notices ends the connection.
-    if (connection === undefined || this.connection !== connection) return;
+    if (this.connection !== connection) return;
     this.connection = undefined;
     const client = await connection.catch(() => undefined);
     client?.release(true);

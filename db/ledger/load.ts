@@ -12,7 +12,7 @@ import type { Bucket, Lot } from '../../domain/lots';
 import { type Operation, subjectOf } from '../../domain/operations';
 import { type Reservation, reservationOf } from '../../domain/reservation';
 import { instantOfJson } from '../client';
-import { byteas, uuids } from '../wire';
+import { bigints, byteas, uuids } from '../wire';
 import { lineOf, type RecordedRow, transfersOf } from './journal';
 import type { KnownBudget, KnownContract, KnownJob, Memory, PoolState } from './memory';
 
@@ -60,7 +60,7 @@ export const IS_OPEN = '(available > 0 or reserved > 0 or (advance and consumed 
 
 const LOAD = {
   name: 'load_batch',
-  text: 'select load_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as loaded',
+  text: 'select load_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as loaded',
 };
 
 /**
@@ -78,6 +78,7 @@ export async function lockAndLoad(
   const known = memory.known(needs.poolIds);
   const values = [
     uuids(needs.poolIds),
+    bigints(needs.poolIds.map((id) => known.get(id)?.seq ?? null)),
     byteas(needs.poolIds.map((id) => known.get(id)?.digest ?? null)),
     uuids(needs.contractIds),
     uuids(needs.userIds),
@@ -151,6 +152,7 @@ interface LoadedJson {
 interface PoolJson {
   readonly id: string;
   readonly owner: LockedPool['owner'];
+  readonly seq: string;
   readonly digest: string | null;
   readonly terms: string;
 }
@@ -185,8 +187,9 @@ type JournalJson = {
   readonly [Column in keyof RecordedRow]?: readonly (string | null)[] | null;
 };
 
-function poolOf({ id, owner, digest, terms }: PoolJson): LockedPool {
-  return { id, owner, digest: digest === null ? null : Buffer.from(digest, 'hex'), terms: BigInt(terms) };
+function poolOf({ id, owner, seq, digest, terms }: PoolJson): LockedPool {
+  const bytes = digest === null ? null : Buffer.from(digest, 'hex');
+  return { id, owner, seq: BigInt(seq), digest: bytes, terms: BigInt(terms) };
 }
 
 function lotOf(lot: LotJson): Lot {

@@ -41,7 +41,7 @@ const lot = (n: number, given: Partial<Lot> = {}) => aLot({ id: idOf('lot', n), 
 
 /** The contract's pool as it is found after the n-th batch, with nothing in it but what is given. */
 function pool(n: number | null, given: Partial<FoundPool> = {}): FoundPool {
-  const state = { digest: n === null ? null : digest(n), terms: 1n };
+  const state = { seq: BigInt(n ?? 0), digest: n === null ? null : digest(n), terms: 1n };
   return { id: CONTRACT, ...state, lots: [], jobs: [], contract: null, ...given };
 }
 
@@ -156,6 +156,13 @@ describe('the lots of a pool', () => {
     expect(find(memory, pool(2))).toEqual([granted, lot(2)]);
   });
 
+  test('that were granted and used up by the same batch are not known', () => {
+    const memory = new Memory();
+    find(memory, pool(1, { lots: [lot(1)] }));
+    leave(memory, 2, { lots: [lot(2, { available: amount('0'), consumed: amount('10') })] });
+    expect(find(memory, pool(2))).toEqual([lot(1)]);
+  });
+
   test('that hold only what jobs reserved stay known', () => {
     const memory = new Memory();
     find(memory, pool(1, { lots: [lot(1)] }));
@@ -226,9 +233,10 @@ describe('what a batch leaves', () => {
   });
 
   test.each([
-    ['after another batch', new Map([[CONTRACT, { digest: digest(5), terms: 1n }]])],
-    ['before the first batch', new Map([[CONTRACT, { digest: null, terms: 1n }]])],
-    ['with other terms', new Map([[CONTRACT, { digest: digest(1), terms: 2n }]])],
+    ['after another batch', new Map([[CONTRACT, { seq: 1n, digest: digest(5), terms: 1n }]])],
+    ['after the same batch on top of another', new Map([[CONTRACT, { seq: 2n, digest: digest(1), terms: 1n }]])],
+    ['before the first batch', new Map([[CONTRACT, { seq: 0n, digest: null, terms: 1n }]])],
+    ['with other terms', new Map([[CONTRACT, { seq: 1n, digest: digest(1), terms: 2n }]])],
     ['without having found the pool', new Map()],
   ])('makes nothing known when it began %s', (_, before) => {
     const memory = aMemory();

@@ -4,8 +4,8 @@
  * last batch and whose terms are the ones that are known is as it is known: a user's thousand lots are not read again for
  * every batch, and a batch can be planned without being loaded, as long as nobody else works on its pools.
  *
- * A batch is known by its digest, not by its number: after a commit whose answer was lost another process may have written
- * the link that was noted here.
+ * A batch is known by its number and its digest: after a commit whose answer was lost another process may have written the
+ * link that was noted here.
  */
 import type { Authorisation, ContractTerm, LedgerState, Plan } from '../../domain/batch';
 import type { Budget, BudgetPeriod } from '../../domain/budget';
@@ -19,6 +19,10 @@ import type { JournalLine, Reservation } from '../../domain/reservation';
 const SIZE_MAX = 100_000;
 /** Of one pool: a job that was forgotten is loaded again. */
 const JOBS_MAX = 20_000;
+
+/** Of one budget: a period that was forgotten is loaded again. */
+const PERIODS_MAX = 16;
+const NOTHING = { users: new Map(), budgets: new Map() } as const;
 
 /** A job with an open reservation, and its operations in order. */
 export interface KnownJob {
@@ -39,8 +43,13 @@ export interface KnownContract {
   readonly budgets: Map<string, KnownBudget>;
 }
 
-/** What identifies the state of a pool: its last batch, if it has any, and the number of changes of its terms. */
+/**
+ * What identifies the state of a pool: how many batches it is linked to, the digest of the last of them if there is any, and
+ * how often its terms changed. Digests alone would not do: what one process did not get written another may write later, as
+ * the same batch on top of something else.
+ */
 export interface PoolState {
+  readonly seq: bigint;
   readonly digest: Buffer | null;
   readonly terms: bigint;
 }
@@ -97,9 +106,9 @@ export class Memory {
   found(pools: readonly FoundPool[], before: ReadonlyMap<string, KnownPool>): Lot[] {
     return pools.flatMap((pool) => {
       const known = before.get(pool.id);
-      const isSame = known !== undefined && isSameBatch(known.digest, pool.digest);
+      const isSame = known !== undefined && isSameBatch(known, pool);
       // In the order in which they pay, once: the planner then only sees that they are.
-      const lots = isSame && pool.digest !== null ? known.lots : pool.lots.toSorted(compareForDrawdown);
+      const lots = isSame ? known.lots : pool.lots.toSorted(compareForDrawdown);
       const now = this.pools.get(pool.id);
       const isUnchanged = now !== undefined && isSameState(now, pool);
       const isCalm = isUnchanged || (now === undefined && !this.busy.has(pool.id));
@@ -107,7 +116,8 @@ export class Memory {
       const jobs = isUnchanged ? now.jobs : new Map<string, KnownJob>();
       for (const job of pool.jobs) jobs.set(job.reservation.jobId, job);
       const contract = merged(isUnchanged ? now.contract : null, pool.contract);
-      this.keep(pool.id, { digest: pool.digest, terms: pool.terms, lots, jobs, contract, isCalm });
+      const { seq, digest, terms } = pool;
+      this.keep(pool.id, { seq, digest, terms, lots, jobs, contract, isCalm });
       return lots;
     });
   }
@@ -134,9 +144,11 @@ export class Memory {
         if (jobs.size <= JOBS_MAX) break;
         jobs.delete(jobId);
       }
-      for (const period of plan.budgetPeriods)
-        contract?.budgets.get(period.budgetId)?.periods.set(period.startsAt, period);
-      this.keep(poolId, { ...known, digest, lots: lotsAfter(known.lots, poolId, after) });
+      for (const period of plan.budgetPeriods) {
+        const periods = contract?.budgets.get(period.budgetId)?.periods;
+        if (periods) keepPeriod(periods, period);
+      }
+      this.keep(poolId, { ...known, seq: known.seq + 1n, digest, lots: lotsAfter(known.lots, poolId, after) });
     }
   }
 
@@ -206,7 +218,8 @@ export class Memory {
 
   private keep(id: string, pool: KnownPool): void {
     this.forget([id]);
-    const size = 1 + pool.lots.length + pool.jobs.size + (pool.contract?.users.size ?? 0);
+    const { users, budgets } = pool.contract ?? NOTHING;
+    const size = 1 + pool.lots.length + pool.jobs.size + users.size + budgets.size * PERIODS_MAX;
     this.pools.set(id, { ...pool, size });
     this.size += size;
     // The map keeps the order in which pools were last written: the first is the one that rested longest.
@@ -223,11 +236,12 @@ function homeOf({ userId, contractId }: Spender): string {
 }
 
 function isSameState(a: PoolState, b: PoolState): boolean {
-  return a.terms === b.terms && isSameBatch(a.digest, b.digest);
+  return a.terms === b.terms && isSameBatch(a, b);
 }
 
-function isSameBatch(a: Buffer | null, b: Buffer | null): boolean {
-  return a === null || b === null ? a === b : a.equals(b);
+function isSameBatch(a: PoolState, b: PoolState): boolean {
+  if (a.seq !== b.seq) return false;
+  return a.digest === null || b.digest === null ? a.digest === b.digest : a.digest.equals(b.digest);
 }
 
 /** What is known of a contract that did not change, with what was loaded of it now. */
@@ -236,10 +250,20 @@ function merged(known: KnownContract | null, loaded: KnownContract | null): Know
   for (const [userId, authorisations] of loaded.users) known.users.set(userId, authorisations);
   for (const [id, { budget, periods }] of loaded.budgets) {
     const all = known.budgets.get(id)?.periods ?? new Map<Instant, BudgetPeriod>();
-    for (const [startsAt, period] of periods) all.set(startsAt, period);
+    for (const period of periods.values()) keepPeriod(all, period);
     known.budgets.set(id, { budget, periods: all });
   }
   return known;
+}
+
+/** Last, so that the first is the one that rested longest. */
+function keepPeriod(periods: Map<Instant, BudgetPeriod>, period: BudgetPeriod): void {
+  periods.delete(period.startsAt);
+  periods.set(period.startsAt, period);
+  for (const startsAt of periods.keys()) {
+    if (periods.size <= PERIODS_MAX) break;
+    periods.delete(startsAt);
+  }
 }
 
 function lotsAfter(before: readonly Lot[], poolId: string, after: ReadonlyMap<string, Lot>): readonly Lot[] {

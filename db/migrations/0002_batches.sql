@@ -63,7 +63,8 @@ alter table pools
   add column head bytea not null default '\x0000000000000000000000000000000000000000000000000000000000000000',
   add column booked_max timestamptz,
   add column recorded_at timestamptz,
-  -- Of the batch of the last link. Whoever planned with what that batch left knows by it that nothing came in between.
+  -- Of the batch of the last link. Whoever planned with what that batch left knows by seq and digest that nothing came in
+  -- between.
   add column digest bytea,
   -- Counts the changes of the contract's term and of its authorised users, which no link tells.
   add column terms bigint not null default 0;
@@ -586,7 +587,8 @@ from lots;
 -- protocol, or of row_to_json, cost more than all the rest of this. Amounts are text, since JSON's numbers lose digits.
 create function load_batch(
   pool_ids uuid[],
-  -- The last batches after which the caller knows the lots of those pools, by their digests; null where it does not.
+  -- The last batches after which the caller knows the lots of those pools, by number and digest; null where it does not.
+  known_seqs bigint[],
   known_digests bytea[],
   contract_ids uuid[],
   user_ids uuid[],
@@ -613,7 +615,7 @@ begin
   -- One lock per pool, in ascending order, so that batches of several processes cannot deadlock.
   select coalesce(json_agg(p), '[]') into pools_locked
   from (
-    select id, owner, encode(digest, 'hex') as digest, terms::text
+    select id, owner, seq::text, encode(digest, 'hex') as digest, terms::text
     from pools
     where id = any (pool_ids)
     order by id
@@ -626,8 +628,9 @@ begin
     select * from loaded_lots
     where "poolId" = any (array(
         select p.id
-        from unnest(pool_ids, known_digests) as known (pool_id, digest)
-        join pools p on p.id = known.pool_id and p.digest is distinct from known.digest
+        from unnest(pool_ids, known_seqs, known_digests) as known (pool_id, seq, digest)
+        join pools p
+          on p.id = known.pool_id and (p.seq is distinct from known.seq or p.digest is distinct from known.digest)
       ))
       and is_open
   ) as l;
@@ -730,6 +733,7 @@ create function append_batch(
   linked_pool_ids uuid[],
   -- Of each pool to lock: its last batch and its terms as they are known. Null for a batch that was loaded.
   known_pool_ids uuid[],
+  known_seqs bigint[],
   known_digests bytea[],
   known_terms bigint[],
   -- Of each job whose row changes with a batch that was not loaded: the states in which it may be, with commas between.
@@ -775,8 +779,10 @@ begin
       select count(*)
       from (
         select
-        from unnest(known_pool_ids, append_batch.known_digests, append_batch.known_terms) as known (pool_id, digest, terms)
-        join pools on pools.id = known.pool_id and known.digest is not distinct from pools.digest and known.terms = pools.terms
+        from unnest(known_pool_ids, append_batch.known_seqs, append_batch.known_digests, append_batch.known_terms)
+          as known (pool_id, seq, digest, terms)
+        join pools on pools.id = known.pool_id and pools.seq = known.seq and pools.digest is not distinct from known.digest
+          and pools.terms = known.terms
         order by pools.id
         for no key update of pools
       ) as unchanged
