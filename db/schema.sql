@@ -605,13 +605,12 @@ declare
   stray uuid;
   other uuid;
 begin
-  select array_agg(distinct kind), (array_agg(subject) filter (where not well_formed))[1]
+  select array_agg(distinct kind), min(kind || ' of ' || moves) filter (where not well_formed)
   into kinds, malformed
   from (
-    select kind, min(subject) as subject,
-      public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits) as well_formed
+    select kind, moves, public.is_well_formed(kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits) as well_formed
     from (
-      select kind, subject::text, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
+      select kind, moves, act = 'close' as closes, cap is not null as has_cap, effective_at is not null as has_life,
         refers_to is not null as refers, user_id is not null as spends, sign(absorbed) as absorbs,
         -- One positive amount and one move a lot; what is granted or ended is what the operation is about.
         0 < all (amounts) and cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
@@ -622,7 +621,7 @@ begin
     group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits
   ) as forms;
   if malformed is not null then
-    raise exception 'the operation about % is no well-formed one of its kind', malformed using errcode = 'HF004';
+    raise exception 'an operation is no well-formed one of its kind: %', malformed using errcode = 'HF004';
   end if;
 
   with moved as materialized (
