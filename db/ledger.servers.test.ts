@@ -734,6 +734,11 @@ describe('the database itself refuses', () => {
       () => append(row(topUp(place.spending(8)), [move('available', 'reserved', individual)])),
     ],
     [
+      'a second reserve of a job under another act',
+      CLOSED,
+      () => append(row(reserve({ ...place.spending(1), act: 'reserve/again' }), [])),
+    ],
+    [
       'a second closing',
       { code: '23505', constraint: 'operations_key' },
       () => append(row(release(place.spending(3)), [])),

@@ -377,25 +377,33 @@ begin
       using errcode = 'HF004';
   end if;
 
-  -- Whoever draws does so for a job that is not closed, and for the spender for whom it was reserved.
+  -- A job's operations begin with its reserve. Whoever draws later does so for a job that is not closed, and for the spender
+  -- for whom it was reserved.
   if kinds && '{reserve,topUp,settle}' then
     select o.subject into other
     from appended o
-    where o.user_id is not null and o.kind in ('reserve', 'topUp', 'settle')
-      and (
-        exists (
-          select from public.operations c
-          where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
+    where o.user_id is not null
+      and case
+        when o.kind = 'reserve' then exists (
+          select from public.operations b
+          where b.subject = o.subject and (b.batch_id, b.position) < (o.batch_id, o.position)
         )
-        or o.kind <> 'reserve' and not exists (
-          select from public.operations r
-          where r.subject = o.subject and r.kind = 'reserve' and r.user_id = o.user_id
-            and r.contract_id is not distinct from o.contract_id and (r.batch_id, r.position) < (o.batch_id, o.position)
-        )
-      )
+        when o.kind in ('topUp', 'settle') then
+          exists (
+            select from public.operations c
+            where c.subject = o.subject and c.act = 'close' and (c.batch_id, c.position) < (o.batch_id, o.position)
+          )
+          or not exists (
+            select from public.operations r
+            where r.subject = o.subject and r.kind = 'reserve' and r.user_id = o.user_id
+              and r.contract_id is not distinct from o.contract_id and (r.batch_id, r.position) < (o.batch_id, o.position)
+          )
+        else false
+      end
     limit 1;
     if other is not null then
-      raise exception 'job % is closed, or is not reserved for whom this draws', other using errcode = 'HF004';
+      raise exception 'job % is begun already, is closed, or is not reserved for whom this draws', other
+        using errcode = 'HF004';
     end if;
   end if;
 
