@@ -163,7 +163,7 @@ async function sendAhead(
     memory.lost([...(append.plannedWith?.pools.keys() ?? [])]);
     if (isUnavailable(error)) return asked.map(() => errorOf(error));
     const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
-    connections.refusedAhead = applied;
+    connections.refusedAhead = applied.catch(() => undefined);
     return applied;
   }
 }
