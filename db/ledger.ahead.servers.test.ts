@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket, connect as wireTo } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { Client } from 'pg';
 import { type Chance, chanceOf } from '../dev/chaos/chance';
 import type { Budget } from '../domain/budget';
@@ -56,21 +56,23 @@ beforeAll(watchBatches);
 
 afterEach(async () => {
   await Promise.all([...processes].map((one) => one.close()));
-  expect(await brokenInvariants(database.db)).toEqual([]);
 });
 
-/** Describes what happens in a database of its own; at the end the verifier, too, finds nothing in all that is there. */
+/** Describes what happens in a database of its own, and looks at the end at all that is there. */
 function describeApart(what: string, tests: () => void): void {
   describe(what, () => {
     beforeAll(async () => {
       database = await createTestDatabase({ poolMax: 8 });
     });
     tests();
-    test('in the end the verifier finds nothing', async () => {
-      expect((await verifyLedger({ kind: 'database', db: database.db })).findings).toEqual([]);
-    });
+    test('in the end every law holds, and the verifier finds nothing', checkLedger);
     afterAll(() => database?.drop());
   });
+}
+
+async function checkLedger(): Promise<void> {
+  expect(await brokenInvariants(database.db)).toEqual([]);
+  expect((await verifyLedger({ kind: 'database', db: database.db })).findings).toEqual([]);
 }
 
 /** A process as the database sees it: a ledger with connections of its own, which knows what itself has seen. */
@@ -196,7 +198,12 @@ function refusedWith(code: string, details: Readonly<Record<string, string>> = {
   return { accepted: false, code, details };
 }
 
-/** What is left of the place's budget once it is opened: for a project, in all. */
+/** Reserves of a tenth of a credit each. */
+function tenths(place: Place, count: number): Operation[] {
+  return Array.from({ length: count }, (_, n) => reserve({ ...place.spending(100 + n), amount: amount('0.1') }));
+}
+
+/** What jobs of a project may cost in all. */
 function projectBudget(place: Place, credited: string, n = 1): Budget {
   const limits = { period: 'total' as const, amount: amount(credited), warnPercent: null };
   return aBudget({ ...limits, id: idOf('budget', n, place.number), contractId: place.contract, project: 'bridge' });
@@ -244,6 +251,21 @@ describeApart('the very next operation respects', () => {
       change: (place) => [place.grantIndividual(amount('3'), place.lotId(2))],
       next: (place) => reserve({ ...place.spending(1), amount: amount('5') }),
       answer: (place) => accepted(reserving(place.lotId(2), '3'), reserving(place.sharedLot, '2')),
+    },
+    'what the user spent of their own without the contract': {
+      before: (place) => [place.grantIndividual(amount('4'), place.lotId(2))],
+      change: (place) => [reserve({ ...place.spending(2), contractId: null, amount: amount('3') })],
+      next: (place) => reserve({ ...place.spending(1), amount: amount('2') }),
+      answer: (place) => accepted(reserving(place.lotId(2), '1'), reserving(place.sharedLot, '1')),
+    },
+    'what the user spent of their own on the contract, where the contract is to pay nothing': {
+      before: (place) => [
+        place.grantIndividual(amount('4'), place.lotId(2)),
+        reserve({ ...place.spending(3), contractId: null }),
+      ],
+      change: (place) => [reserve({ ...place.spending(2), amount: amount('2') })],
+      next: (place) => topUp({ ...place.spending(3), contractId: null, target: amount('3') }),
+      answer: () => refusedWith('insufficient_credits', { required: '2', available: '1' }),
     },
     'a new lot that is another user’s own': {
       change: (place) => [place.grantIndividual(amount('3'), place.lotId(2), place.otherUser)],
@@ -464,8 +486,9 @@ describeApart('the very next operation respects', () => {
         await warmUp(here, place);
         await changed(here, change(place));
         expect({ who, outcome: await here.apply(next(place)) }).toMatchObject({ who, outcome: answer(place) });
-        // Whatever came in between, it is known again soon.
-        await warmUp(here, place);
+        // Whatever came in between, it is known again soon, as it is now.
+        await warmUp(here, place, [place.user]);
+        await here.apply(reserve({ ...place.spending(30), amount: amount('0.5'), project: 'bridge' }));
       }
     },
   );
@@ -479,6 +502,8 @@ describeApart('the very next operation respects what an administrator changes:',
     /** What the user asks then; a reserve of a credit where nothing is said. */
     readonly next?: (place: Place) => Operation;
     readonly answer: (place: Place) => object;
+    /** What the user hears who wants a credit later, when that is something else. */
+    readonly later?: (place: Place) => object;
   }
 
   const contractIs = (place: Place, changed: object) =>
@@ -490,6 +515,14 @@ describeApart('the very next operation respects what an administrator changes:',
   const CHANGES: Readonly<Record<string, Administered>> = {
     'a user is removed': {
       change: (place) => ofUser(place).update({ removed_at: atHour(1) }),
+      answer: () => refusedWith('user_not_authorised'),
+    },
+    'a user is removed by the application': {
+      change: ({ contract: contract_id, user: user_id }) =>
+        database
+          .db('contract_users')
+          .where({ contract_id, user_id })
+          .update({ removed_at: atHour(1) }),
       answer: () => refusedWith('user_not_authorised'),
     },
     'a user is forgotten': {
@@ -538,6 +571,7 @@ describeApart('the very next operation respects what an administrator changes:',
         ...accepted(moved(sharedLot, 'reserved', 'consumed', '2')),
         absorbed: amount('3'),
       }),
+      later: () => refusedWith('contract_not_in_force'),
     },
     'what was changed and taken back in the same instant is as it was': {
       change: (place) =>
@@ -553,19 +587,32 @@ describeApart('the very next operation respects what an administrator changes:',
     },
   };
 
-  test.each(Object.entries(CHANGES))('%s', async (_, { before, change, next, answer }) => {
-    const [place, here] = [await Place.open(database, '10'), openProcess()];
-    await acceptAll(here, [reserve({ ...place.spending(5), amount: amount('2') })]);
-    await before?.(place);
-    // Who may not spend yet is refused, and that is known as well; a higher not-to-exceed amount spends nothing.
-    if (before) expect(await here.apply(reserve(place.spending(1)))).toMatchObject({ accepted: false });
-    let cap = 100;
-    await untilAhead(here, () => {
-      cap += 1;
-      return raiseCap({ ...place.spending(5), cap: amount(String(cap)) });
-    });
-    await change(place);
-    expect(await here.apply(next?.(place) ?? reserve(place.spending(1)))).toMatchObject(answer(place));
+  /** What the process itself may do after the change and before what is asked, which cannot go ahead. */
+  const MEANWHILE: Readonly<Record<string, (place: Place) => readonly Operation[]>> = {
+    'nothing else': () => [],
+    'a lot was granted': (place) => [place.grant(amount('0.5'), place.lotId(2))],
+    'a job was released that was never reserved': (place) => [release(place.spending(40))],
+  };
+
+  test.each(Object.entries(CHANGES))('%s', async (_, { before, change, next, answer, later = answer }) => {
+    for (const [meanwhile, operations] of Object.entries(MEANWHILE)) {
+      const [place, here] = [await Place.open(database, '10'), openProcess()];
+      await acceptAll(here, [reserve({ ...place.spending(5), amount: amount('2') })]);
+      await before?.(place);
+      // Who may not spend yet is refused, and that is known as well; a higher not-to-exceed amount spends nothing.
+      if (before) expect(await here.apply(reserve(place.spending(1)))).toMatchObject({ accepted: false });
+      let cap = 100;
+      await untilAhead(here, () => {
+        cap += 1;
+        return raiseCap({ ...place.spending(5), cap: amount(String(cap)) });
+      });
+      await change(place);
+      await acceptAll(here, operations(place));
+      const outcome = await here.apply(next?.(place) ?? reserve(place.spending(1)));
+      expect({ meanwhile, outcome }).toMatchObject({ meanwhile, outcome: answer(place) });
+      // Also when it is known again.
+      for (let n = 20; n < 24; n++) expect(await here.apply(reserve(place.spending(n)))).toMatchObject(later(place));
+    }
   });
 
   test('a user is moved to another contract', async () => {
@@ -670,10 +717,8 @@ describeApart('a job’s row', () => {
   });
 
   test.each<[string, (jobId: string) => Promise<unknown>]>([
-    [
-      'was moved to another state',
-      (id) => moveJob(database.db, { id, from: ['reserving'], to: 'rejected', endedAt: AT }),
-    ],
+    ['was rejected', (id) => moveJob(database.db, { id, from: ['reserving'], to: 'rejected', endedAt: AT })],
+    ['is being closed', (id) => moveJob(database.db, { id, from: ['reserving'], to: 'settling' })],
     ['is gone', (id) => database.owner('jobs').where({ id }).delete()],
   ])('that %s keeps only its own operation back, among many that go ahead', async (_, move) => {
     const here = await billing();
@@ -705,6 +750,7 @@ describeApart('a job’s row', () => {
       states.push((await getJob(database.db, id)).state);
     }
     expect(new Set(states)).toEqual(new Set(['reserved']));
+    await moveJob(database.db, { id: stray.id, from: ['settling'], to: 'rejected', endedAt: AT });
   });
 });
 
@@ -823,10 +869,6 @@ describeApart('a key', () => {
 });
 
 describeApart('among many that go ahead', () => {
-  /** Reserves of a tenth of a credit each. */
-  const tenths = (place: Place, count: number) =>
-    Array.from({ length: count }, (_, n) => reserve({ ...place.spending(100 + n), amount: amount('0.1') }));
-
   const REFUSED: Readonly<Record<string, (place: Place) => readonly [Operation, object]>> = {
     'lacks credits': (place) => [
       reserve({ ...place.spending(1), amount: amount('99') }),
@@ -1057,6 +1099,7 @@ describeApart('a connection that is lost', () => {
   /** Asks two batches, one behind the other, again and again, cut later each time, until they come through uncut. */
   async function cutEverywhere(side: Side, { from = 0, step = 1 }, { open, check }: Lost): Promise<number> {
     const wire = await openCutWire(database.url);
+    let atOnce = 0;
     try {
       for (let cuts = 0; ; cuts++) {
         const here = openProcess(wire.url);
@@ -1068,8 +1111,9 @@ describeApart('a connection that is lost', () => {
         asked.push(...acts.slice(half).map((act) => insist(act)));
         await check(await Promise.all(asked));
         await here.close();
+        atOnce = Math.max(atOnce, here.sent.atOnce);
         if (!wire.calm()) {
-          expect(here.sent.atOnce).toBe(2);
+          expect(atOnce).toBe(2);
           return cuts;
         }
       }
@@ -1122,7 +1166,7 @@ describeApart('a connection that is lost', () => {
     const jobIds: string[] = [];
     await cutEverywhere(
       'client',
-      { from: SEED % 7, step: 7 },
+      { from: SEED % 10, step: 10 },
       {
         async open(here) {
           const jobs = await Promise.all(Array.from({ length: 4 }, () => insertSimulation(database.db)));
@@ -1209,6 +1253,38 @@ describeApart('batches that are on their way', () => {
     }
   });
 
+  test('are answered before a process that is closed leaves', async () => {
+    const [place, here] = [await Place.open(database, '10'), openProcess()];
+    await warmUp(here, place);
+    const { ahead } = here.sent;
+    const asked = Promise.all(tenths(place, 100).map((operation) => here.apply(operation)));
+    await untilSent(here, ahead + 1);
+    await here.close();
+    expect(await asked).toMatchObject(Array(100).fill(accepted(reserving(place.sharedLot, '0.1'))));
+  });
+
+  test('do not wait for a place that somebody else keeps locked', async () => {
+    const [blocked, free, here] = [await Place.open(database, '9'), await Place.open(database, '9'), openProcess()];
+    await warmUp(here, blocked);
+    await warmUp(here, free);
+    const holder = await database.owner.transaction();
+    await holder.raw('select id from pools where id = ? for update', [blocked.contract]);
+    const { ahead } = here.sent;
+    const waiting = here.apply(reserve(blocked.spending(1)));
+    await untilSent(here, ahead + 1);
+    try {
+      const answered = [1, 2].map((n) => here.apply(reserve(free.spending(n))));
+      const tooLate = delay(5_000, ['nothing, as long as the other place is locked'], { ref: false });
+      expect(await Promise.race([Promise.all(answered), tooLate])).toMatchObject([
+        accepted(reserving(free.sharedLot, '1')),
+        accepted(reserving(free.sharedLot, '1')),
+      ]);
+    } finally {
+      await holder.rollback();
+    }
+    expect(await waiting).toMatchObject(accepted(reserving(blocked.sharedLot, '1')));
+  });
+
   test('are decided in their order when somebody else was first', async () => {
     for (let round = 0; round < 10; round++) {
       const { place, here, wire } = await aPlaceFarAway();
@@ -1265,6 +1341,24 @@ describeApart('batches that are on their way', () => {
     }
     // Now and then it was the other who was first.
     expect(here.sent.refused).toBeGreaterThan(0);
+  });
+
+  test('do not follow another batch of another process, that came in place of the first', async () => {
+    const { place, here, wire } = await aPlaceFarAway();
+    try {
+      await acceptAll(here, [openBudget({ budget: projectBudget(place, '10') }), ofProject(place, 1, '1')]);
+      await warmUp(here, place);
+      const answers = await sendBoth(here, wire, [ofProject(place, 2, '1'), ofProject(place, 3, '2')]);
+      await acceptAll(openProcess(), [ofProject(place, 4, '7')]);
+      wire.letGo();
+      expect(await Promise.all(answers)).toMatchObject([
+        { accepted: true, replayed: false },
+        refusedWith('budget_exceeded', { used: '9', required: '2', limit: '10' }),
+      ]);
+      expect(await usedOf(place)).toEqual({ reserved: amount('9') });
+    } finally {
+      await wire.close();
+    }
   });
 
   test('do not follow the same batch of another process, before which something else was done', async () => {
@@ -1470,8 +1564,13 @@ describeApart('processes that race on one place', () => {
         told.push({ operation, outcome });
         return outcome;
       };
+      const askAsOneBatch = async (one: Process, operations: readonly Operation[]) => {
+        const outcomes = await insist(() => one.ledger.applyBatch(operations));
+        told.push(...outcomes.map((outcome, index) => ({ operation: operations[index] as Operation, outcome })));
+      };
       const live = async (one: Process, life: readonly Operation[], isPatient: boolean) => {
         if (!isPatient) return void (await Promise.all(life.map((operation) => ask(one, operation))));
+        if (chance.between(0, 9) === 0) return askAsOneBatch(one, life);
         for (const operation of life) {
           const others = chance.between(0, 5) === 0 ? [chance.pick(all)] : [];
           const [outcome] = await Promise.all([one, ...others].map((asked) => ask(asked, operation)));
@@ -1480,7 +1579,7 @@ describeApart('processes that race on one place', () => {
       };
       const sum = (which: 'ahead' | 'refused') => all.reduce((total, { sent }) => total + sent[which], 0);
       // It would be no race if nobody went ahead, or if nobody was refused by the database since another was first.
-      for (let round = 0; sum('ahead') - sum('refused') < 60 || sum('refused') < 15; round++) {
+      for (let round = 0; sum('ahead') - sum('refused') < 30 || sum('refused') < 6; round++) {
         if (round > 400) throw new Error(`after ${round} rounds: ${JSON.stringify(all.map(({ sent }) => sent))}`);
         // Mostly one works alone, so that it comes to know the place before another one comes.
         const working = chance.between(0, 2) === 0 ? all : [chance.pick(all)];
@@ -1494,12 +1593,13 @@ describeApart('processes that race on one place', () => {
         if (chance.between(0, 1) === 0) await administration.doSomething(chance.pick(all));
         await Promise.all(lives);
       }
+      await checkLedger();
       await compareWithJournal(told);
       const fresh = told.filter(({ outcome }) => outcome.accepted && !outcome.replayed);
       const keys = fresh.map(({ operation }) => `${subjectOf(operation)}/${operation.act}`);
       expect(new Set(keys).size).toBe(keys.length);
       expect(keys.length).toBeGreaterThan(100);
-      if (ends) expect(ended).toBeGreaterThan(5);
+      if (ends) expect(ended).toBeGreaterThan(3);
     }),
   );
 });
@@ -1513,14 +1613,14 @@ describeApart('a history', () => {
   const uuid = (world: number) => world.toString(16).padStart(8, '0');
 
   /** Makes the world of a history, and all of its steps with what the rules say to them. */
-  async function tell(history: History, world: number, stepsMax: number): Promise<Step[]> {
+  async function tell(history: History, world: number): Promise<Step[]> {
     const drawn = drawSetting(chanceOf(history.setting), world);
     const setting = { ...drawn, terms: new Map(drawn.terms), authorised: [...drawn.authorised] };
     await insertPeople(database.db, { ...worldOf(setting), world });
     const model = new UnitCredits(setting);
     const requests = new Requests(setting, model, world);
     let now = setting.origin;
-    return history.steps.slice(0, stepsMax).map((seed): Step => {
+    return history.steps.map((seed): Step => {
       const chance = chanceOf(seed);
       if (chance.between(1, 9) > 1) {
         const { request, at } = requests.next(chance);
@@ -1614,49 +1714,48 @@ describeApart('a history', () => {
 
   const STEPS = 100;
 
-  test('is answered the same by processes that know nothing, by whoever is asked, and where many ask at once', () =>
+  const HISTORIES_MAX = 30;
+  const wentAhead = (some: readonly Process[]) => some.reduce((sum, { sent }) => sum + sent.ahead - sent.refused, 0);
+
+  test('is answered the same by processes that know nothing, by one that knows it all, and where many ask at once', () =>
     repeatably(async () => {
-      const [long, others] = [openProcess(), Array.from({ length: 3 }, () => openProcess())];
-      for (let n = 0; n < 3; n++) {
+      const [patient, busy] = [openProcess(), openProcess()];
+      for (let n = 0; n < 2 || wentAhead([patient]) < 10 || wentAhead([busy]) < 3; n++) {
+        if (n > HISTORIES_MAX) throw new Error(`after ${n} histories: ${JSON.stringify([patient.sent, busy.sent])}`);
         const history = historyOf({ seed: SEED, world: n }, { min: STEPS, max: STEPS });
         const worlds = [3 * n, 3 * n + 1, 3 * n + 2].map((number) => 1000 + number) as [number, number, number];
-        const chance = chanceOf(SEED ^ n);
-        const unknowing = async (operation: Operation) => {
-          const one = openProcess();
-          const outcome = await one.apply(operation);
-          await one.close();
-          return outcome;
-        };
         const told = [
-          await oneByOne(await tell(history, worlds[0], STEPS), unknowing),
-          await oneByOne(await tell(history, worlds[1], STEPS), (operation) => chance.pick(others).apply(operation)),
-          await manyAtOnce(await tell(history, worlds[2], STEPS), long, chance),
+          await oneByOne(await tell(history, worlds[0]), async (operation) => {
+            const one = openProcess();
+            const outcome = await one.apply(operation);
+            await one.close();
+            return outcome;
+          }),
+          await oneByOne(await tell(history, worlds[1]), (operation) => patient.apply(operation)),
+          await manyAtOnce(await tell(history, worlds[2]), busy, chanceOf(SEED ^ n)),
         ].map((outcomes, index) => outcomes.map((outcome) => worldless(outcome, worlds[index] as number)));
         expect(told[1]).toEqual(told[0]);
         expect(told[2]).toEqual(told[0]);
       }
-      expect(long.sent.ahead - long.sent.refused).toBeGreaterThan(5);
-      for (const one of others) expect(one.sent.loaded).toBeGreaterThan(5);
+      await checkLedger();
     }));
 
-  test('is decided by the rules, whoever is asked, and where many ask at once', () =>
+  test('is decided by the rules, whoever is asked', () =>
     repeatably(async () => {
-      const [long, others] = [openProcess(), Array.from({ length: 3 }, () => openProcess())];
-      for (let n = 0; n < 10; n++) {
+      const all = Array.from({ length: 3 }, () => openProcess());
+      const refused = () => all.reduce((sum, { sent }) => sum + sent.refused, 0);
+      for (let n = 0; n < 4 || wentAhead(all) < 15 || refused() < 5; n++) {
+        if (n > HISTORIES_MAX) throw new Error(`after ${n} histories: ${JSON.stringify(all.map(({ sent }) => sent))}`);
         const history = historyOf({ seed: SEED + 1, world: n }, { min: STEPS, max: STEPS });
         const chance = chanceOf(SEED ^ n);
-        // Mostly the same is asked for a while, so that it comes to know the world before another one changes it.
-        let asked = chance.pick(others);
-        await oneByOne(await tell(history, 2000 + 2 * n, STEPS), (operation) => {
-          if (chance.between(0, 5) === 0) asked = chance.pick(others);
+        // Mostly the same one is asked for a while, so that it comes to know the world before another one changes it.
+        let asked = chance.pick(all);
+        await oneByOne(await tell(history, 2000 + n), (operation) => {
+          if (chance.between(0, 5) === 0) asked = chance.pick(all);
           return asked.apply(operation);
         });
-        await manyAtOnce(await tell(history, 2001 + 2 * n, STEPS), long, chance);
       }
-      const ahead = (one: Process) => one.sent.ahead - one.sent.refused;
-      expect(ahead(long)).toBeGreaterThan(20);
-      expect(others.reduce((sum, one) => sum + ahead(one), 0)).toBeGreaterThan(20);
-      expect(others.reduce((sum, one) => sum + one.sent.refused, 0)).toBeGreaterThan(5);
+      await checkLedger();
     }));
 });
 

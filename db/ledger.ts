@@ -12,7 +12,7 @@ import { type Operation, type Outcome, subjectOf, type Transfer } from '../domai
 import { type Reservation, reservationOf } from '../domain/reservation';
 import { type BudgetCount, countBudgetBefore } from './budgets';
 import { connectPipelined, type Db, isUnavailable, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
-import { COMMIT, type Statement, sendAll } from './ledger/append';
+import { type Append, COMMIT, type Statement, sendAll } from './ledger/append';
 import {
   type Answer,
   type Asked,
@@ -22,7 +22,7 @@ import {
   planFromMemory,
   runBatch,
 } from './ledger/batch';
-import { Batcher } from './ledger/batcher';
+import { Batcher, LANES } from './ledger/batcher';
 import { lineOf, RECORDED_COLUMNS, type RecordedRow, transfersOf } from './ledger/journal';
 import { Lane } from './ledger/lane';
 import { BEGIN, IS_OPEN, LOT_COLUMNS } from './ledger/load';
@@ -69,14 +69,15 @@ const SESSION = {
 /** Opens the ledger of a database with connections of its own. */
 export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
   const { waitingMax = 10_000, batchMax = 512, batchesAtOnce = 2 } = options;
-  // One for batches as a whole that are asked for, and one for those that go ahead.
-  const pool = connectPipelined(db, SESSION, batchesAtOnce + 2);
+  // Beside those that are loaded: one for batches that are asked for as such, and the lanes of those that go ahead.
+  const pool = connectPipelined(db, SESSION, batchesAtOnce + 1 + LANES);
   const memory = new Memory();
-  const connections = { db, pool, lane: new Lane(pool), memory, refusedAhead: Promise.resolve() };
+  const lanes = Array.from({ length: LANES }, () => new Lane(pool));
+  const connections = { db, pool, memory, refusedAhead: Promise.resolve() };
   const batcher = new Batcher(
     {
       knows: ({ operation }) => memory.knows(operation),
-      ahead: (asked) => applyAhead(connections, asked),
+      ahead: (asked, lane) => applyAhead(connections, lanes[lane] as Lane, asked),
       load: (asked) => applyAll(connections, asked),
     },
     { waitingMax, batchMax, batchesAtOnce },
@@ -101,7 +102,7 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
     },
     async close() {
       await batcher.drain();
-      await connections.lane.close();
+      await Promise.all(lanes.map((lane) => lane.close()));
       await pool.end();
     },
   };
@@ -126,7 +127,6 @@ function withoutRepeats(operations: readonly Operation[]): Operation[][] {
 interface Connections {
   readonly db: Db;
   readonly pool: Pool;
-  readonly lane: Lane;
   readonly memory: Memory;
   /** What was refused ahead is loaded in its order. */
   refusedAhead: Promise<unknown>;
@@ -136,9 +136,16 @@ interface Connections {
  * Sends operations as one batch that is planned with what is known, or answers undefined when it has to be loaded. Where the
  * database finds that something else happened in between, or that a key was used, the batch is applied as any other.
  */
-function applyAhead(connections: Connections, asked: readonly Asked[]): Promise<Answer[]> | undefined {
+function applyAhead(connections: Connections, lane: Lane, asked: readonly Asked[]): Promise<Answer[]> | undefined {
   const planned = plannedOrNot(asked, connections.memory);
-  return planned && sendAhead(connections, asked, planned);
+  if (!planned) return undefined;
+  const { append, statements, outcomes } = planned;
+  return lane
+    .send((client) => sendAll(client, inOneTransaction(statements)))
+    .then(
+      () => [...outcomes],
+      (error) => applyRefused(connections, asked, append, error),
+    );
 }
 
 /** What cannot even be planned is singled out by {@link applyAll}. */
@@ -150,22 +157,17 @@ function plannedOrNot(asked: readonly Asked[], memory: Memory): PlannedBatch | u
   }
 }
 
-async function sendAhead(
+async function applyRefused(
   connections: Connections,
   asked: readonly Asked[],
-  { append, statements, outcomes }: PlannedBatch,
+  { plannedWith }: Append,
+  error: unknown,
 ): Promise<Answer[]> {
-  const { lane, memory } = connections;
-  try {
-    await lane.send((client) => sendAll(client, inOneTransaction(statements)));
-    return [...outcomes];
-  } catch (error) {
-    memory.lost([...(append.plannedWith?.pools.keys() ?? [])]);
-    if (isUnavailable(error)) return asked.map(() => errorOf(error));
-    const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
-    connections.refusedAhead = applied.catch(() => undefined);
-    return applied;
-  }
+  connections.memory.lost([...(plannedWith?.pools.keys() ?? [])]);
+  if (isUnavailable(error)) return asked.map(() => errorOf(error));
+  const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
+  connections.refusedAhead = applied.catch(() => undefined);
+  return applied;
 }
 
 /** A single statement is a transaction by itself. */

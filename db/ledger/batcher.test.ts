@@ -17,6 +17,8 @@ type Way = 'ahead' | 'load';
 /** A batch that was sent and is not answered yet. */
 interface Sent {
   readonly way: Way;
+  /** On which it went ahead. */
+  readonly lane: number | null;
   readonly asked: readonly Asked[];
   readonly answer: (answers?: Answer[]) => void;
   readonly fail: (error: Error) => void;
@@ -33,10 +35,11 @@ interface Arranged extends Partial<BatcherOptions> {
 function batcherOf({ knows = () => false, turnsDown = () => false, ...options }: Arranged = {}) {
   const sent: Sent[] = [];
   const turnedDown: Operation[][] = [];
-  const send = (way: Way, asked: readonly Asked[]) =>
+  const send = (way: Way, asked: readonly Asked[], lane: number | null = null) =>
     new Promise<Answer[]>((resolve, reject) => {
       sent.push({
         way,
+        lane,
         asked,
         answer: (answers = asked.map(() => ACCEPTED)) => resolve(answers),
         fail: reject,
@@ -45,9 +48,9 @@ function batcherOf({ knows = () => false, turnsDown = () => false, ...options }:
   const batcher = new Batcher(
     {
       knows: ({ operation }) => knows(operation),
-      ahead(asked) {
+      ahead(asked, lane) {
         const operations = asked.map(({ operation }) => operation);
-        if (!operations.some(turnsDown)) return send('ahead', asked);
+        if (!operations.some(turnsDown)) return send('ahead', asked, lane);
         turnedDown.push(operations);
         return undefined;
       },
@@ -168,7 +171,8 @@ describe.each(BOTH_WAYS)('by the way "%s"', (way, knows) => {
 
   test('whoever was answered and asks again goes with the next batch', async () => {
     const { batcher, sent } = batcherOf({ knows });
-    const [first, second, third, again] = [job(1), job(2), job(1), job(1)];
+    // What is known follows the first on its lane, where no third may.
+    const [first, second, third, again] = [job(1), job(way === 'ahead' ? 1 : 2), job(1), job(1)];
     const askTwice = async () => {
       await batcher.ask({ operation: first });
       // Callers have promises of their own in between.
@@ -305,7 +309,34 @@ test('a batch goes ahead behind another although they share pools', async () => 
   ]);
 });
 
-test('never more than two go ahead; what is asked meanwhile goes together when one of them is answered', async () => {
+test('what shares no pool with a lane goes ahead on another, and is answered whatever keeps the first', async () => {
+  const { batcher, sent } = batcherOf({ knows: all });
+  const [kept, free, behind, later] = [job(1, 1), job(2, 2), job(3, 1), job(4, 2)];
+  const answers = [kept, free, behind].map((operation) => batcher.ask({ operation }));
+  await settled();
+  // What is asked together goes together: from here on it is asked apart.
+  sent[0]?.answer();
+  await Promise.all(answers);
+  askAll(batcher, [kept]);
+  await settled();
+  const answered = batcher.ask({ operation: free });
+  await settled();
+  askAll(batcher, [behind, later]);
+  await settled();
+  const [first, second, third, fourth] = sent.slice(1);
+  expect([first, second, third, fourth].map((one) => one && operationsOf(one))).toEqual([
+    [kept],
+    [free],
+    [behind],
+    [later],
+  ]);
+  expect(second?.lane).not.toBe(first?.lane);
+  expect([third?.lane, fourth?.lane]).toEqual([first?.lane, second?.lane]);
+  second?.answer();
+  expect(await answered).toEqual(ACCEPTED);
+});
+
+test('never more than two go ahead on a lane; what is asked meanwhile goes together when one of them is answered', async () => {
   const { batcher, sent } = batcherOf({ knows: all });
   const [first, second, third, fourth, fifth] = jobsOf(1, 5);
   for (const operation of [first, second, third, fourth]) {
@@ -526,12 +557,13 @@ test('whatever is asked and known and however batches end: each pool has its ord
             const shared = operationsOf(other)
               .flatMap(poolsOf)
               .some((id) => pools.has(id));
-            // Two that go ahead may follow each other; what is loaded has its pools to itself.
-            if (shared) expect([other.way, batch.way]).toEqual(['ahead', 'ahead']);
+            // Two that go ahead may follow each other on a lane; what is loaded has its pools to itself.
+            if (shared) expect([other.way, batch.way, other.lane]).toEqual(['ahead', 'ahead', batch.lane]);
             if (shared) seen.behind += 1;
           }
           open.add(batch);
-          expect([...open].filter(({ way }) => way === batch.way).length).toBeLessThanOrEqual(mostOf[batch.way]);
+          const beside = [...open].filter(({ way, lane }) => way === batch.way && lane === batch.lane);
+          expect(beside.length).toBeLessThanOrEqual(mostOf[batch.way]);
           seen[batch.way] += 1;
           if (batch.way === 'ahead' && operations.length >= 32) seen.large += 1;
         }

@@ -2,11 +2,13 @@
  * Natural micro-batching: while a batch is in flight, what is asked of its pools waits; when it returns, all of it goes as
  * the next batch. Nothing waits for a timer. Operations on a pool keep the order in which they arrived.
  *
- * What this process knows enough of goes *ahead*: it is planned without being loaded, and sent behind the batch before it
- * while that one is still in flight. Then the database works on one batch while the next is planned. Where more than a few
- * wait, the first of two such batches takes half of them: with 128 clients that is twice as fast as one after the other.
+ * What this process knows enough of goes *ahead*: it is planned without being loaded, and sent on the lane of the batch before
+ * it, behind that one, while it is still in flight. Then the database works on one batch while the next is planned. Where more
+ * than a few wait, the first of two such batches takes half of them: with 128 clients that is twice as fast as one after the
+ * other. What shares no pool with a lane waits for nobody there: another process may keep a pool locked.
  */
 import { isNativeError } from 'node:util/types';
+import { entryOf } from '../../domain/entryOf';
 import { BillingError } from '../../domain/errors';
 import { type Outcome, subjectOf } from '../../domain/operations';
 import type { Answer, Asked } from './batch';
@@ -16,8 +18,8 @@ import { poolsOf } from './load';
 export interface Batching {
   /** Whether an operation can go ahead. */
   readonly knows: (asked: Asked) => boolean;
-  /** Sends a batch behind those that went ahead before it; undefined when it turns out that it has to be loaded. */
-  readonly ahead: (asked: readonly Asked[]) => Promise<Answer[]> | undefined;
+  /** Sends a batch behind those before it on a lane; undefined when it turns out that it has to be loaded. */
+  readonly ahead: (asked: readonly Asked[], lane: number) => Promise<Answer[]> | undefined;
   /** Sends a batch that no other in flight shares a pool with. */
   readonly load: (asked: readonly Asked[]) => Promise<Answer[]>;
 }
@@ -30,7 +32,8 @@ export interface BatcherOptions {
   readonly batchesAtOnce: number;
 }
 
-/** One is worked on, the next is on its way. */
+export const LANES = 2;
+/** On a lane one is worked on, the next is on its way. */
 const AHEAD_AT_ONCE = 2;
 /** A batch has a price of its own: fewer than so many go together. */
 const DIVIDED_FROM = 64;
@@ -44,13 +47,14 @@ interface Waiting extends Asked {
   readonly reject: (error: unknown) => void;
 }
 
-type Way = 'ahead' | 'load';
+/** The lane on which a batch goes ahead, or that it is loaded. */
+type Way = number | 'load';
 
 export class Batcher {
   private waiting: Waiting[] = [];
-  /** How many batches in flight concern a pool, by the way that they went. */
-  private readonly busy: Readonly<Record<Way, Map<string, number>>> = { ahead: new Map(), load: new Map() };
-  private readonly inFlight: Record<Way, number> = { ahead: 0, load: 0 };
+  /** By which way the batches in flight went that concern a pool, and how many. */
+  private readonly busy = new Map<string, { readonly way: Way; count: number }>();
+  private readonly inFlight = new Map<Way, number>();
   private scheduled = false;
   private readonly idle: (() => void)[] = [];
 
@@ -88,7 +92,7 @@ export class Batcher {
   }
 
   private isIdle(): boolean {
-    return this.waiting.length === 0 && this.inFlight.ahead === 0 && this.inFlight.load === 0;
+    return this.waiting.length === 0 && this.inFlight.size === 0;
   }
 
   /** Not at once: whoever was answered by the last batch asks again first, and goes with the next. */
@@ -104,24 +108,28 @@ export class Batcher {
 
   /** @returns whether there is more to look for. */
   private sendAhead(): boolean {
-    if (this.waiting.length === 0 || this.inFlight.ahead >= AHEAD_AT_ONCE) return false;
-    const { length } = this.waiting;
-    const most = this.inFlight.ahead === 0 && length >= DIVIDED_FROM ? Math.ceil(length / 2) : length;
-    const { batch, left } = this.take('ahead', most);
-    if (batch.length === 0) return false;
-    const answers = this.batching.ahead(batch);
-    if (answers === undefined) {
-      for (const one of batch) one.mustLoad = true;
+    for (let lane = 0; lane < LANES; lane++) {
+      const { length } = this.waiting;
+      const inFlight = this.inFlight.get(lane) ?? 0;
+      if (length === 0 || inFlight >= AHEAD_AT_ONCE) continue;
+      const most = inFlight === 0 && length >= DIVIDED_FROM ? Math.ceil(length / 2) : length;
+      const { batch, left } = this.take(lane, most);
+      if (batch.length === 0) continue;
+      const answers = this.batching.ahead(batch, lane);
+      if (answers === undefined) {
+        for (const one of batch) one.mustLoad = true;
+        return true;
+      }
+      this.waiting = left;
+      void this.await(batch, lane, answers);
       return true;
     }
-    this.waiting = left;
-    void this.await(batch, 'ahead', answers);
-    return true;
+    return false;
   }
 
   /** @returns whether there is more to look for. */
   private sendToLoad(): boolean {
-    if (this.waiting.length === 0 || this.inFlight.load >= this.options.batchesAtOnce) return false;
+    if (this.waiting.length === 0 || (this.inFlight.get('load') ?? 0) >= this.options.batchesAtOnce) return false;
     const { batch, left } = this.take('load', this.waiting.length);
     if (batch.length === 0) return false;
     this.waiting = left;
@@ -131,7 +139,7 @@ export class Batcher {
 
   /**
    * The next batch that goes a way: in order of arrival, all whose pools are free of earlier ones that wait and of batches
-   * in flight. A batch that goes ahead may follow others that did.
+   * in flight. A batch that goes ahead may follow those of its lane, and then holds only what has to.
    */
   private take(way: Way, most: number): { batch: Waiting[]; left: Waiting[] } {
     const batch: Waiting[] = [];
@@ -139,14 +147,15 @@ export class Batcher {
     const held = new Set<string>();
     const left: Waiting[] = [];
     const size = Math.min(most, this.options.batchMax);
-    const { ahead, load } = this.busy;
+    const follows = (this.inFlight.get(way) ?? 0) > 0 && way !== 'load';
     for (const one of this.waiting) {
       const blocked =
         batch.length >= size ||
         // A key goes once per batch, so that its repeat finds what the first one recorded; so does a job's row.
         one.keys.some((key) => keys.has(key)) ||
-        one.poolIds.some((id) => held.has(id) || load.has(id) || (way === 'load' && ahead.has(id))) ||
-        (way === 'ahead' && !this.mayGoAhead(one));
+        one.poolIds.some((id) => held.has(id) || this.isClosedTo(way, id)) ||
+        (way !== 'load' && !this.mayGoAhead(one)) ||
+        (follows && !one.poolIds.some((id) => this.busy.has(id)));
       if (blocked) {
         for (const id of one.poolIds) held.add(id);
         left.push(one);
@@ -158,15 +167,20 @@ export class Batcher {
     return { batch, left };
   }
 
+  /** Whether a batch is in flight on a pool that another may not follow on its way. */
+  private isClosedTo(way: Way, poolId: string): boolean {
+    const busy = this.busy.get(poolId);
+    return busy !== undefined && (way === 'load' || busy.way !== way);
+  }
+
   private mayGoAhead(one: Waiting): boolean {
     return !one.mustLoad && this.batching.knows(one);
   }
 
   private async await(batch: readonly Waiting[], way: Way, sent: Promise<Answer[]>): Promise<void> {
     const poolIds = new Set(batch.flatMap((one) => one.poolIds));
-    const busy = this.busy[way];
-    for (const id of poolIds) busy.set(id, (busy.get(id) ?? 0) + 1);
-    this.inFlight[way] += 1;
+    for (const id of poolIds) entryOf(this.busy, id, () => ({ way, count: 0 })).count += 1;
+    this.inFlight.set(way, (this.inFlight.get(way) ?? 0) + 1);
     try {
       const answers = await sent;
       batch.forEach(({ resolve, reject }, index) => {
@@ -178,11 +192,12 @@ export class Batcher {
       for (const { reject } of batch) reject(error);
     } finally {
       for (const id of poolIds) {
-        const count = busy.get(id) ?? 0;
-        if (count > 1) busy.set(id, count - 1);
-        else busy.delete(id);
+        const busy = this.busy.get(id);
+        if (busy && --busy.count === 0) this.busy.delete(id);
       }
-      this.inFlight[way] -= 1;
+      const left = (this.inFlight.get(way) ?? 0) - 1;
+      if (left > 0) this.inFlight.set(way, left);
+      else this.inFlight.delete(way);
       this.schedule();
     }
   }

@@ -1,4 +1,6 @@
 /** A thousand contracts' pools and several processes, against what Postgres can commit one by one. */
+import { setTimeout } from 'node:timers/promises';
+import { firstRow } from '../../../db/client';
 import { openLedger } from '../../../db/ledger';
 import { type Effort, type Figure, figure, inTurns, median, rounded } from '../figure';
 import { startChild } from './children';
@@ -7,7 +9,7 @@ import { openContracts } from './contracts';
 import { type Profile, profile } from './cpu';
 import { BASELINE_CLIENTS, INSERT_ONLY, openBaseline } from './pgbench';
 import type { PoolLoad } from './poolClients';
-import { type BenchServer, say } from './server';
+import { type BenchDatabase, type BenchServer, say } from './server';
 import { checkSound } from './soundness';
 
 const POOLS = 1_000;
@@ -19,6 +21,7 @@ const SKEWS = { uniform: 0, zipf: 1 } as const;
 interface Run {
   readonly perSecond: number;
   readonly profile?: Profile;
+  readonly rowsPerOperation?: number;
 }
 
 /** Operations per second of all processes together, and what bounds them: who computes, and what backends wait for. */
@@ -35,12 +38,15 @@ export async function benchManyPools(server: BenchServer, { rounds, seconds }: E
   const processes = { postgres: [database.serverPid], clients: children.map(({ pid }) => pid) };
 
   const oursWith = (skew: number) => async (): Promise<Run> => {
+    const written = await rowsWritten(database);
     const { result, profile: seen } = await profile(database, processes, () =>
       Promise.all(children.map((child, seed) => child.ask({ clients: CLIENTS_EACH, seconds, seed, skew, contracts }))),
     );
     const perSecond = result.reduce((sum, driven) => sum + driven.perSecond, 0);
     say(`${POOLS} pools, skew ${skew}: ${Math.round(perSecond)}/s`);
-    return { perSecond, profile: seen };
+    const operations = result.reduce((sum, driven) => sum + driven.operations, 0);
+    const rowsPerOperation = rounded(((await rowsWritten(database)) - written) / operations);
+    return { perSecond, profile: seen, rowsPerOperation };
   };
   const baselineAt = (clients: number) => async (): Promise<Run> => {
     const perSecond = await rate(INSERT_ONLY, { clients, seconds });
@@ -74,7 +80,29 @@ export async function benchManyPools(server: BenchServer, { rounds, seconds }: E
       seen: {
         baselines: Object.fromEntries(Object.entries(baselines).map(([clients, value]) => [clients, rounded(value)])),
         profile: measured[name]?.at(-1)?.profile,
+        rowsPerOperation: measured[name]?.at(-1)?.rowsPerOperation,
+        microsecondsPerOperation: costOf(measured[name]?.at(-1)),
       },
     }),
+  );
+}
+
+/** Rows that were inserted and updated in the database so far, as its statistics know: the baseline writes one an operation. */
+async function rowsWritten({ owner }: BenchDatabase): Promise<number> {
+  // Backends tell their figures once a second.
+  await setTimeout(1_100);
+  const found = await firstRow<{ rows: bigint }>(
+    owner,
+    'select tup_inserted + tup_updated as rows from pg_stat_database where datname = current_database()',
+  );
+  return Number(found?.rows);
+}
+
+/** Processor time of an operation in microseconds: with as many processors it could not be asked more often. */
+function costOf(run: Run | undefined): Record<string, number> | null {
+  if (!run?.profile) return null;
+  const { processors } = run.profile;
+  return Object.fromEntries(
+    Object.entries(processors).map(([who, busy]) => [who, rounded(((busy ?? Number.NaN) * 1e6) / run.perSecond)]),
   );
 }
