@@ -225,6 +225,8 @@ create table links (
   head bytea not null,
   booked_max timestamp with time zone not null,
   recorded_at timestamp with time zone not null,
+  constraint link_head_is_sha256 CHECK ((length(head) = 32)),
+  constraint link_seq_counts_from_one CHECK ((seq > 0)),
   constraint links_pkey PRIMARY KEY (pool_id, seq)
 );
 

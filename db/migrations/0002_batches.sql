@@ -47,10 +47,9 @@ create table batches (
 -- That a batch belongs to a pool's chain. Its head follows from the head of the link before and from the batch: see next_head.
 create table links (
   pool_id uuid not null,
-  -- What `links_continue_chains` refuses needs no CHECK: Postgres would read it anew for every batch.
-  seq bigint not null,
+  seq bigint not null constraint link_seq_counts_from_one check (seq > 0),
   batch_id bigint not null,
-  head bytea not null,
+  head bytea not null constraint link_head_is_sha256 check (length(head) = 32),
   -- The latest instant at which anything up to here counts: it never falls along a chain, and tells how far back a
   -- question about an instant has to look.
   booked_max timestamptz not null,
