@@ -23,6 +23,7 @@ import {
   runBatch,
 } from './ledger/batch';
 import { Batcher, LANES } from './ledger/batcher';
+import { Caution } from './ledger/caution';
 import { lineOf, RECORDED_COLUMNS, type RecordedRow, transfersOf } from './ledger/journal';
 import { Lane } from './ledger/lane';
 import { BEGIN, IS_OPEN, LOT_COLUMNS } from './ledger/load';
@@ -73,12 +74,16 @@ export function openLedger(db: Db, options: LedgerOptions = {}): Ledger {
   const pool = connectPipelined(db, SESSION, batchesAtOnce + 1 + LANES);
   const memory = new Memory();
   const lanes = Array.from({ length: LANES }, () => new Lane(pool));
-  const connections = { db, pool, memory, refusedAhead: Promise.resolve() };
+  const caution = new Caution();
+  const connections = { db, pool, memory, caution, refusedAhead: Promise.resolve() };
   const batcher = new Batcher(
     {
-      knows: ({ operation }) => memory.knows(operation),
+      knows: ({ operation }) => caution.isTrying && memory.knows(operation),
       ahead: (asked, lane) => applyAhead(connections, lanes[lane] as Lane, asked),
-      load: (asked) => applyAll(connections, asked),
+      load: (asked) => {
+        caution.loaded();
+        return applyAll(connections, asked);
+      },
     },
     { waitingMax, batchMax, batchesAtOnce },
   );
@@ -128,6 +133,7 @@ interface Connections {
   readonly db: Db;
   readonly pool: Pool;
   readonly memory: Memory;
+  readonly caution: Caution;
   /** What was refused ahead is loaded in its order. */
   refusedAhead: Promise<unknown>;
 }
@@ -143,7 +149,10 @@ function applyAhead(connections: Connections, lane: Lane, asked: readonly Asked[
   return lane
     .send((client) => sendAll(client, inOneTransaction(statements)))
     .then(
-      () => [...outcomes],
+      () => {
+        connections.caution.applied();
+        return [...outcomes];
+      },
       (error) => applyRefused(connections, asked, append, error),
     );
 }
@@ -163,6 +172,7 @@ async function applyRefused(
   { plannedWith }: Append,
   error: unknown,
 ): Promise<Answer[]> {
+  connections.caution.refused();
   connections.memory.lost([...(plannedWith?.pools.keys() ?? [])]);
   if (isUnavailable(error)) return asked.map(() => errorOf(error));
   const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
