@@ -172,9 +172,9 @@ async function applyRefused(
   { plannedWith }: Append,
   error: unknown,
 ): Promise<Answer[]> {
-  connections.caution.refused();
   connections.memory.lost([...(plannedWith?.pools.keys() ?? [])]);
   if (isUnavailable(error)) return asked.map(() => errorOf(error));
+  connections.caution.refused();
   const applied = connections.refusedAhead.then(() => applyAll(connections, asked));
   connections.refusedAhead = applied.catch(() => undefined);
   return applied;

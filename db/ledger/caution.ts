@@ -1,7 +1,7 @@
 /**
  * Whether going ahead is worth trying. Where other processes work on the same pools it is refused more often than not, and a
- * refused batch has to be loaded after all: with four processes on a thousand pools a fifth to a third
- * of the throughput went that way.
+ * refused batch has to be loaded after all: with four processes on a thousand pools a fifth to a third of the throughput went
+ * that way.
  */
 
 /** How many batches are loaded at most before the next is tried ahead. */
