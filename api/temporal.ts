@@ -9,12 +9,18 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { TypedSearchAttributes } from '@temporalio/common';
+import { TypedSearchAttributes, type UpdateDefinition } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
-import { BillingError } from '../domain/errors';
+import { contractWorkflowId } from '../domain/contract';
+import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import { jobWorkflowId } from '../domain/job';
+import type { contract } from '../workflows/contract';
 import type { job } from '../workflows/job';
 import {
+  CONTRACTS_TASK_QUEUE,
+  type ContractAnswer,
+  contractTouchedSignal,
+  contractUpdates,
   creditsArrivedSignal,
   EMBEDDED_TASK_QUEUE,
   JOBS_TASK_QUEUE,
@@ -79,6 +85,36 @@ export function temporalWorkflows(client: Client): Workflows {
         if (!(error instanceof WorkflowNotFoundError)) throw refusalOf(error);
       }
     },
+    async changeContract({ contractId, change: { kind, ...change }, ...asking }) {
+      let answer: ContractAnswer;
+      try {
+        answer = await within(() =>
+          client.workflow.executeUpdateWithStart(contractUpdates[kind] as UpdateDefinition<ContractAnswer, [unknown]>, {
+            args: [{ ...asking, ...change }],
+            startWorkflowOperation: contractStart(contractId),
+            updateId: asking.requestId,
+          }),
+        );
+      } catch (error) {
+        throw refusalOf(error);
+      }
+      if (answer.status === 'changed') return answer.contract;
+      const { code, message, details } = answer.rejection;
+      if (!(code in REFUSALS)) throw new Error(`a contract was refused a change with ${code}: ${message}`);
+      throw new BillingError(code as RefusalCode, message, details);
+    },
+    async contractTouched(contractId) {
+      try {
+        await within(() =>
+          client.workflow.signalWithStart<typeof contract, []>('contract', {
+            ...contractOptions(contractId),
+            signal: contractTouchedSignal,
+          }),
+        );
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
     async notReady() {
       const missing: Record<string, string> = {};
       const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = temporal.api.enums.v1.TaskQueueType;
@@ -103,6 +139,24 @@ export function temporalWorkflows(client: Client): Workflows {
       return missing;
     },
   };
+}
+
+/** A contract that is over for good has a closed workflow; whoever changes it all the same is told so by a new one. */
+function contractOptions(contractId: string) {
+  return {
+    workflowId: contractWorkflowId(contractId),
+    taskQueue: CONTRACTS_TASK_QUEUE,
+    args: [{ contractId }] as [{ contractId: string }],
+    staticSummary: `Contract ${contractId}`,
+    typedSearchAttributes: new TypedSearchAttributes([{ key: CONTRACT_ID, value: contractId }]),
+  };
+}
+
+function contractStart(contractId: string) {
+  return new WithStartWorkflowOperation<typeof contract>('contract', {
+    ...contractOptions(contractId),
+    workflowIdConflictPolicy: 'USE_EXISTING',
+  });
 }
 
 function startOperation({ input, customerId, staticSummary, staticDetails }: JobStart) {

@@ -101,6 +101,33 @@ create table charges (
   constraint charges_job_id_key UNIQUE (job_id)
 );
 
+create table contract_bookings (
+  contract_id uuid not null,
+  key text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint contract_bookings_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint contract_bookings_pkey PRIMARY KEY (contract_id, key)
+);
+
+create table contract_changes (
+  contract_id uuid not null,
+  number integer not null,
+  request_id text not null,
+  kind text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  actor text not null,
+  reason text not null,
+  request jsonb not null,
+  state jsonb not null,
+  constraint contract_change_is_numbered CHECK ((number > 0)),
+  constraint contract_request_is_short CHECK (((length(request_id) >= 1) AND (length(request_id) <= 200))),
+  constraint contract_changes_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint contract_changes_pkey PRIMARY KEY (contract_id, number),
+  constraint contract_changes_contract_id_request_id_key UNIQUE (contract_id, request_id)
+);
+
 create table contract_users (
   contract_id uuid not null,
   user_id uuid not null,
@@ -114,6 +141,14 @@ create table contract_users (
   constraint contract_users_pkey PRIMARY KEY (contract_id, user_id, authorised_at)
 );
 
+create table contract_watches (
+  contract_id uuid not null,
+  booked_through timestamp with time zone not null,
+  next_at timestamp with time zone,
+  constraint contract_watches_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint contract_watches_pkey PRIMARY KEY (contract_id)
+);
+
 create table contracts (
   id uuid not null,
   customer_id uuid not null,
@@ -122,7 +157,20 @@ create table contracts (
   ends_at timestamp with time zone not null,
   time_zone text not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
+  terms jsonb not null default '[]'::jsonb,
+  products jsonb not null default '[]'::jsonb,
+  renewal text not null default 'manual'::text,
+  renewal_months integer not null default 12,
+  grace_days integer not null default 0,
+  terminates_at timestamp with time zone,
+  activated_at timestamp with time zone,
+  closed_at timestamp with time zone,
+  version integer not null default 0,
+  constraint contract_ends_with_its_termination CHECK (((terminates_at IS NULL) OR (ends_at = terminates_at))),
+  constraint contract_grace_is_in_range CHECK (((grace_days >= 0) AND (grace_days <= 366))),
   constraint contract_life_is_half_open CHECK ((starts_at < ends_at)),
+  constraint contract_renewal_is_in_range CHECK (((renewal_months >= 1) AND (renewal_months <= 120))),
+  constraint contract_renewal_is_known CHECK ((renewal = ANY (ARRAY['manual'::text, 'automatic'::text]))),
   constraint contracts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
   constraint contracts_pkey PRIMARY KEY (id)
 );
@@ -420,6 +468,9 @@ create table users (
   name text not null,
   email text not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
+  language text not null default 'en'::text,
+  time_zone text not null default 'UTC'::text,
+  constraint user_language_is_shipped CHECK ((language = ANY (ARRAY['en'::text, 'de'::text]))),
   constraint users_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
   constraint users_pkey PRIMARY KEY (id),
   constraint users_email_key UNIQUE (email)
@@ -431,6 +482,7 @@ CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
+CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
 CREATE INDEX jobs_by_user ON public.jobs USING btree (user_id, id);
 CREATE INDEX jobs_unfinished ON public.jobs USING btree (id) WHERE (ended_at IS NULL);
@@ -823,6 +875,19 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.begin_first_term()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if new.terms = '[]' then
+    new.terms := jsonb_build_array(jsonb_build_object(
+      'number', 1, 'startsAt', canonical_instant(new.starts_at), 'endsAt', canonical_instant(new.ends_at)));
+  end if;
+  return new;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION public.begin_whole()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1158,7 +1223,10 @@ CREATE TRIGGER batches_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ba
 CREATE TRIGGER budgets_are_never_deleted BEFORE DELETE OR TRUNCATE ON budgets FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER budgets_only_close BEFORE UPDATE ON budgets FOR EACH ROW EXECUTE FUNCTION refuse_other_budget();
 CREATE TRIGGER charges_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON charges FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER contract_bookings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON contract_bookings FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER contract_changes_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON contract_changes FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER contract_users_change_terms AFTER INSERT OR DELETE OR UPDATE ON contract_users FOR EACH ROW EXECUTE FUNCTION note_changed_terms();
+CREATE TRIGGER contracts_begin_a_term BEFORE INSERT ON contracts FOR EACH ROW EXECUTE FUNCTION begin_first_term();
 CREATE TRIGGER contracts_change_terms AFTER UPDATE ON contracts FOR EACH ROW EXECUTE FUNCTION note_changed_terms();
 CREATE TRIGGER contracts_open_a_pool AFTER INSERT ON contracts FOR EACH ROW EXECUTE FUNCTION open_pool('contract');
 CREATE TRIGGER imports_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON imports FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1188,6 +1256,7 @@ CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNC
 
 grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bigint[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
 grant execute on function apply_operations() to public;
+grant execute on function begin_first_term() to public;
 grant execute on function begin_whole() to public;
 grant execute on function bucket_of(text) to public;
 grant execute on function canonical_instant(timestamp with time zone) to public;
@@ -1215,8 +1284,23 @@ grant insert, select, update on table budget_periods to holdfast_application;
 grant insert, select on table budgets to holdfast_application;
 grant select on table canonical_operations to holdfast_application;
 grant insert, select on table charges to holdfast_application;
+grant insert, select on table contract_bookings to holdfast_application;
+grant insert, select on table contract_changes to holdfast_application;
 grant insert, select, update on table contract_users to holdfast_application;
+grant insert, select, update on table contract_watches to holdfast_application;
 grant insert, select on table contracts to holdfast_application;
+grant update (activated_at) on table contracts to holdfast_application;
+grant update (closed_at) on table contracts to holdfast_application;
+grant update (ends_at) on table contracts to holdfast_application;
+grant update (grace_days) on table contracts to holdfast_application;
+grant update (name) on table contracts to holdfast_application;
+grant update (products) on table contracts to holdfast_application;
+grant update (renewal) on table contracts to holdfast_application;
+grant update (renewal_months) on table contracts to holdfast_application;
+grant update (starts_at) on table contracts to holdfast_application;
+grant update (terminates_at) on table contracts to holdfast_application;
+grant update (terms) on table contracts to holdfast_application;
+grant update (version) on table contracts to holdfast_application;
 grant insert, select on table customers to holdfast_application;
 grant insert, select, update on table idempotency_keys to holdfast_application;
 grant insert, select on table imports to holdfast_application;
@@ -1241,3 +1325,7 @@ grant insert, select on table results to holdfast_application;
 grant select on table transfers to holdfast_application;
 grant insert, select on table usage_records to holdfast_application;
 grant insert, select on table users to holdfast_application;
+grant update (email) on table users to holdfast_application;
+grant update (language) on table users to holdfast_application;
+grant update (name) on table users to holdfast_application;
+grant update (time_zone) on table users to holdfast_application;

@@ -1,2 +1,3 @@
+export { contract } from './contract';
 export { job } from './job';
 export { reconcile } from './reconcile';

@@ -1,0 +1,2 @@
+import type { ContractInput } from './messages';
+export async function contract(_input: ContractInput): Promise<void> {}
