@@ -1,5 +1,6 @@
-/** Compares unfinished jobs with their workflows, page by page. */
+/** Compares unfinished jobs with their workflows, page by page, and finds contracts that no workflow follows. */
 import { releaseJob } from '../db/billing';
+import { neglectedContracts } from '../db/contractBooking';
 import { orphanedReservations, unfinishedJobs } from '../db/jobs';
 import type { Ledger } from '../db/ledger';
 import { addMilliseconds, type Instant } from '../domain/instant';
@@ -10,6 +11,8 @@ export interface ReconcileDependencies {
   readonly ledger: Ledger;
   /** The state of a job's workflow. Rejects when Temporal cannot tell. */
   readonly workflowStatus: (jobId: string) => Promise<WorkflowStatus>;
+  /** Wakes a contract's workflow, and starts it where there is none. */
+  readonly touchContract: (contractId: string) => Promise<void>;
   /** A job younger than this may be on its way to its workflow; two minutes when absent. */
   readonly youngMs?: number;
 }
@@ -24,14 +27,19 @@ export interface ReconcilePage {
 
 export interface ReconcileActivities {
   reconcilePage(input: { after: string | null; at: Instant }): Promise<ReconcilePage>;
+  /** Wakes contracts whose calendar is overdue or was never looked at. @returns which. */
+  wakeContracts(input: { at: Instant }): Promise<string[]>;
 }
 
 const PAGE = 100;
+/** What is left the next run finds. */
+const CONTRACTS_MAX = 200;
 const YOUNG_MS = 2 * 60_000;
 
 export function createReconcileActivities({
   ledger,
   workflowStatus,
+  touchContract,
   youngMs = YOUNG_MS,
 }: ReconcileDependencies): ReconcileActivities {
   return {
@@ -59,6 +67,11 @@ export function createReconcileActivities({
         findings: after === null ? await orphanedReservations(ledger.db) : [],
         next: last?.id ?? null,
       };
+    },
+    async wakeContracts({ at }) {
+      const ids = await neglectedContracts(ledger.db, { at: addMilliseconds(at, -youngMs), limit: CONTRACTS_MAX });
+      for (const id of ids) await touchContract(id);
+      return ids;
     },
   };
 }

@@ -89,6 +89,7 @@ describe('an import', () => {
         amount: 1n as never,
         effectiveAt: now(),
         expiresAt: null,
+        graceUntil: null,
         purchasedAt: null,
         reference: null,
         advance: false,

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { ROLES } from '../db/people';
 import { REFUND_STATUSES } from '../db/refunds';
 import { BUDGET_PERIODS } from '../domain/budget';
+import { CALENDAR_ACTS } from '../domain/contractCalendar';
+import { CONTRACT_PHASES } from '../domain/contractPhase';
 import { parseCredits } from '../domain/credits';
 import { parseInstant } from '../domain/instant';
 import { JOB_STATES } from '../domain/job';
@@ -588,3 +590,26 @@ export const transfersQuery = pageQuery
   });
 export const idParams = z.strictObject({ id: uuid });
 export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });
+
+export const calendar = z
+  .object({
+    contractId: uuid,
+    at: instant,
+    phase: z.enum(CONTRACT_PHASES),
+    items: z.array(
+      z.object({
+        key: z.string(),
+        act: z.enum(CALENDAR_ACTS),
+        at: instant,
+        bookedAt: instant.describe('When it counts; earlier than `at` where a grace has to pass first.'),
+        lotIds: z.array(uuid),
+        credits: amount,
+        because: z.string(),
+        remindsOf: z
+          .object({ subject: z.enum(['contract', 'lots']), at: instant, days: count })
+          .nullable()
+          .describe('Of a reminder: what it reminds of.'),
+      }),
+    ),
+  })
+  .meta({ id: 'Calendar' });

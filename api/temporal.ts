@@ -12,13 +12,13 @@ import {
 import { TypedSearchAttributes, type UpdateDefinition } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import { contractWorkflowId } from '../domain/contract';
+import type { ContractAnswer } from '../domain/contractProgress';
 import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import { jobWorkflowId } from '../domain/job';
 import type { contract } from '../workflows/contract';
 import type { job } from '../workflows/job';
 import {
   CONTRACTS_TASK_QUEUE,
-  type ContractAnswer,
   contractTouchedSignal,
   contractUpdates,
   creditsArrivedSignal,

@@ -20,6 +20,7 @@ export type Job = z.output<typeof schemas.job>;
 export type JobUsage = z.output<typeof schemas.usage>;
 export type Result = z.output<typeof schemas.result>;
 export type Contract = z.output<typeof schemas.contract>;
+export type Calendar = z.output<typeof schemas.calendar>;
 export type Lot = z.output<typeof schemas.lot>;
 export type Balance = z.output<typeof schemas.balance>;
 export type Charge = z.output<typeof schemas.charge>;
@@ -229,6 +230,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     chargeOfJob: (id: string) => get<Charge>(`${job(id)}/charge`),
     results: (id: string) => get<Page<Result>>(`${job(id)}/results`),
     contracts: () => get<Page<Contract>>('/v1/contracts'),
+    calendar: (id: string) => get<Calendar>(`${contract(id)}/calendar`),
     contractLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${contract(id)}/lots${queryOf(asOf)}`),
     contractBalance: (id: string, asOf: Query = {}) => get<Balance>(`${contract(id)}/balance${queryOf(asOf)}`),
     grantToContract: (id: string, body: ContractLotRequest) => post<Lot>(`${contract(id)}/lots`, body),

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { Refused } from './client';
 import { aboutCommands } from './commands/about';
 import { budgetCommands } from './commands/budgets';
+import { calendarCommands } from './commands/calendar';
 import { chargeCommands } from './commands/charges';
 import { creditCommands } from './commands/credits';
 import { demoCommands } from './commands/demo';
@@ -35,6 +36,7 @@ export function buildProgram(terminal: Terminal): Command {
     submitCommands,
     jobCommands,
     creditCommands,
+    calendarCommands,
     chargeCommands,
     budgetCommands,
     refundCommands,

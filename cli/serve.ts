@@ -96,6 +96,7 @@ export async function serveJobs(config: Config): Promise<void> {
       ...createReconcileActivities({
         ledger,
         workflowStatus: (jobId) => workflowStatus(client, jobId),
+        touchContract: (contractId) => temporalWorkflows(client).contractTouched(contractId),
         youngMs: config.reconcileAfterSeconds * 1_000,
       }),
     },

@@ -34,6 +34,7 @@ interface Line {
   readonly effectiveAt: Instant | null;
   readonly expiresAt: Instant | null;
   readonly withdrawnAt: Instant | null;
+  readonly graceUntil: Instant | null;
 }
 
 interface Move {
@@ -60,7 +61,7 @@ async function journalOf(poolId: string): Promise<{ moves: Move[]; lines: Line[]
   const lines = await rows<Line>(
     database.db,
     `select o.batch_id as "batchId", o.position, o.kind, o.subject, o.booked_at as "bookedAt", b.recorded_at as "recordedAt",
-       o.effective_at as "effectiveAt", o.expires_at as "expiresAt", o.withdrawn_at as "withdrawnAt"
+       o.effective_at as "effectiveAt", o.expires_at as "expiresAt", o.withdrawn_at as "withdrawnAt", o.grace_until as "graceUntil"
      from operations o
      join batches b on b.id = o.batch_id
      join lots l on l.id = o.subject
@@ -81,13 +82,14 @@ function recomputed({ moves, lines }: Awaited<ReturnType<typeof journalOf>>, asO
     (asOf.recordedAt === null || recordedAt <= asOf.recordedAt);
   const lots = new Map<string, LotThen>();
   for (const line of lines.filter(counts)) {
-    const { effectiveAt, expiresAt, withdrawnAt } = line;
+    const { expiresAt, withdrawnAt, graceUntil } = line;
+    const life = { effectiveAt: line.effectiveAt as Instant, expiresAt, withdrawnAt, graceUntil };
     const known = lots.get(line.subject);
     if (line.kind === 'grant') {
       const empty = Object.fromEntries(BUCKETS.map((bucket) => [bucket, 0n])) as Buckets;
-      lots.set(line.subject, { ...empty, effectiveAt: effectiveAt as Instant, expiresAt, withdrawnAt, endedAs: null });
+      lots.set(line.subject, { ...empty, ...life, endedAs: null });
     } else if (known && line.kind === 'changeLife') {
-      lots.set(line.subject, { ...known, effectiveAt: effectiveAt as Instant, expiresAt, withdrawnAt });
+      lots.set(line.subject, { ...known, ...life });
     } else if (known) {
       lots.set(line.subject, { ...known, endedAs: line.kind === 'expire' ? 'expired' : 'withdrawn' });
     }
@@ -105,9 +107,9 @@ async function asked(poolId: string, asOf: AsOf): Promise<Map<string, LotThen>> 
   const lots = await lotsAsOf(database.db, poolId, asOf);
   return new Map(
     lots.map(({ id, available, reserved, consumed, expired, withdrawn, ...lot }) => {
-      const { effectiveAt, expiresAt, withdrawnAt, endedAs } = lot;
+      const { effectiveAt, expiresAt, withdrawnAt, graceUntil, endedAs } = lot;
       const buckets = { available, reserved, consumed, expired, withdrawn };
-      return [id, { ...buckets, effectiveAt, expiresAt, withdrawnAt, endedAs }];
+      return [id, { ...buckets, effectiveAt, expiresAt, withdrawnAt, graceUntil, endedAs }];
     }),
   );
 }

@@ -122,7 +122,7 @@ async function livesOf(trx: Trx, lotIds: readonly string[], limits: readonly str
   const found = await rows<LotLife & { lotId: string }>(
     trx,
     `select distinct on (o.subject) o.subject as "lotId", o.effective_at as "effectiveAt", o.expires_at as "expiresAt",
-       o.withdrawn_at as "withdrawnAt"
+       o.withdrawn_at as "withdrawnAt", o.grace_until as "graceUntil"
      from operations o
      join batches b on b.id = o.batch_id
      where o.subject = any(?::uuid[])

@@ -37,6 +37,27 @@ create table attempts (
   constraint attempts_pkey PRIMARY KEY (job_id, number)
 );
 
+create table balance_states (
+  user_id uuid not null,
+  pool_id uuid not null,
+  is_low boolean not null,
+  number integer not null,
+  changed_at timestamp with time zone not null,
+  constraint balance_states_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id),
+  constraint balance_states_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint balance_states_pkey PRIMARY KEY (user_id, pool_id)
+);
+
+create table balance_thresholds (
+  user_id uuid not null,
+  pool_id uuid not null,
+  threshold bigint,
+  constraint balance_threshold_is_in_range CHECK (((threshold >= 0) AND (threshold <= '9000000000000000000'::bigint))),
+  constraint balance_thresholds_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id),
+  constraint balance_thresholds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint balance_thresholds_pkey PRIMARY KEY (user_id, pool_id)
+);
+
 create table batches (
   id bigint not null,
   recorded_at timestamp with time zone not null,
@@ -157,6 +178,7 @@ create table contracts (
   ends_at timestamp with time zone not null,
   time_zone text not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
+  suspended_at timestamp with time zone,
   terms jsonb not null default '[]'::jsonb,
   products jsonb not null default '[]'::jsonb,
   renewal text not null default 'manual'::text,
@@ -180,6 +202,22 @@ create table customers (
   name text not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint customers_pkey PRIMARY KEY (id)
+);
+
+create table digest_entries (
+  user_id uuid not null,
+  key text not null,
+  kind text not null,
+  facts jsonb not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  closed_at timestamp with time zone,
+  notice_id uuid,
+  constraint digest_entry_told_is_closed CHECK (((notice_id IS NULL) OR (closed_at IS NOT NULL))),
+  constraint digest_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 300))),
+  constraint digest_entries_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint digest_entries_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint digest_entries_pkey PRIMARY KEY (user_id, key)
 );
 
 create table idempotency_keys (
@@ -297,6 +335,7 @@ create table lots (
   withdrawn_at timestamp with time zone,
   ended_as text,
   advance boolean not null default false,
+  grace_until timestamp with time zone,
   constraint lot_advance_is_courtesy CHECK (((NOT advance) OR (kind = 'courtesy'::text))),
   constraint lot_available_not_negative CHECK ((available >= 0)),
   constraint lot_conserves_its_credits CHECK ((granted = ((((available + reserved) + consumed) + expired) + withdrawn))),
@@ -305,6 +344,7 @@ create table lots (
   constraint lot_ended_has_nothing_available CHECK (((ended_as IS NULL) OR (available = 0))),
   constraint lot_expired_not_negative CHECK ((expired >= 0)),
   constraint lot_expiry_fits_its_kind CHECK (((kind = 'individual'::text) = (expires_at IS NULL))),
+  constraint lot_grace_follows_its_expiry CHECK (((grace_until IS NULL) OR ((kind = 'shared'::text) AND (expires_at IS NOT NULL) AND (expires_at < grace_until)))),
   constraint lot_granted_is_in_range CHECK (((granted > 0) AND (granted <= '9000000000000000000'::bigint))),
   constraint lot_kind_fits_its_owner CHECK (((kind = 'individual'::text) = (pool_owner = 'user'::text))),
   constraint lot_kind_is_known CHECK ((kind = ANY (ARRAY['individual'::text, 'shared'::text, 'courtesy'::text]))),
@@ -333,6 +373,111 @@ create table moves (
   constraint moves_pkey PRIMARY KEY (move)
 );
 
+create table notice_attempts (
+  notice_id uuid not null,
+  number integer not null,
+  channel text not null,
+  recipients text[] not null,
+  message_id text,
+  language text not null,
+  subject text not null,
+  body text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_attempt_is_numbered CHECK ((number > 0)),
+  constraint notice_channel_is_known CHECK ((channel = ANY (ARRAY['mail'::text, 'administrator'::text, 'in-service'::text]))),
+  constraint notice_message_id_is_of_mail CHECK (((channel = 'mail'::text) = (message_id IS NOT NULL))),
+  constraint notice_attempts_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_attempts_pkey PRIMARY KEY (notice_id, number)
+);
+
+create table notice_bounces (
+  notice_id uuid not null,
+  message_id text not null,
+  reason text not null,
+  actor text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_bounces_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_bounces_pkey PRIMARY KEY (notice_id)
+);
+
+create table notice_deliveries (
+  notice_id uuid not null,
+  user_id uuid not null,
+  kind text not null,
+  state text not null,
+  next_at timestamp with time zone,
+  constraint notice_delivery_state_is_known CHECK ((state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'undeliverable'::text]))),
+  constraint notice_delivery_waits_for_an_instant CHECK (((state = 'waiting'::text) = (next_at IS NOT NULL))),
+  constraint notice_deliveries_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_deliveries_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_deliveries_pkey PRIMARY KEY (notice_id)
+);
+
+create table notice_preferences (
+  user_id uuid not null,
+  digests boolean not null default true,
+  muted text[] not null default '{}'::text[],
+  changed_at timestamp with time zone not null,
+  constraint notice_preferences_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_preferences_pkey PRIMARY KEY (user_id)
+);
+
+create table notice_reads (
+  notice_id uuid not null,
+  user_id uuid not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_reads_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_reads_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_reads_pkey PRIMARY KEY (notice_id, user_id)
+);
+
+create table notice_results (
+  notice_id uuid not null,
+  number integer not null,
+  is_known boolean not null default (kind <> 'unknown'::text),
+  kind text not null,
+  answer text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_result_is_known CHECK ((kind = ANY (ARRAY['delivered'::text, 'deferred'::text, 'failed'::text, 'unknown'::text]))),
+  constraint notice_results_notice_id_number_fkey FOREIGN KEY (notice_id, number) REFERENCES notice_attempts(notice_id, number),
+  constraint notice_results_pkey PRIMARY KEY (notice_id, number, is_known)
+);
+
+create table notice_showings (
+  "position" bigint not null generated always as identity,
+  notice_id uuid not null,
+  number integer not null,
+  user_id uuid not null,
+  subject text not null,
+  body text not null,
+  at timestamp with time zone not null,
+  constraint notice_showings_notice_id_number_fkey FOREIGN KEY (notice_id, number) REFERENCES notice_attempts(notice_id, number),
+  constraint notice_showings_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_showings_pkey PRIMARY KEY ("position"),
+  constraint notice_showings_notice_id_number_user_id_key UNIQUE (notice_id, number, user_id)
+);
+
+create table notices (
+  id uuid not null,
+  user_id uuid not null,
+  kind text not null,
+  subject_id uuid,
+  facts jsonb not null,
+  required boolean not null,
+  digest_day date,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_kind_is_known CHECK ((kind = ANY (ARRAY['withdrawal'::text, 'withdrawal-reminder'::text, 'withdrawal-rescinded'::text, 'withdrawal-final'::text, 'digest'::text]))),
+  constraint notice_of_a_day_is_a_digest CHECK (((kind = 'digest'::text) = (digest_day IS NOT NULL))),
+  constraint notices_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notices_pkey PRIMARY KEY (id),
+  constraint one_digest_per_person_and_day UNIQUE (user_id, digest_day)
+);
+
 create table operations (
   batch_id bigint not null,
   booked_at timestamp with time zone not null,
@@ -355,6 +500,7 @@ create table operations (
   amounts bigint[] not null,
   project text,
   request_hash bytea,
+  grace_until timestamp with time zone,
   constraint operation_cap_not_negative CHECK ((cap >= 0))
 );
 
@@ -447,6 +593,14 @@ create table results (
   constraint results_pkey PRIMARY KEY (job_id, attempt, name)
 );
 
+create table unsubscribe_tokens (
+  token_hash bytea not null,
+  user_id uuid not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint unsubscribe_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint unsubscribe_tokens_pkey PRIMARY KEY (token_hash)
+);
+
 create table usage_records (
   job_id uuid not null,
   attempt integer not null,
@@ -483,11 +637,17 @@ CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id)
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
 CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
+CREATE INDEX digest_entries_waiting ON public.digest_entries USING btree (user_id) WHERE (closed_at IS NULL);
 CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
 CREATE INDEX jobs_by_user ON public.jobs USING btree (user_id, id);
 CREATE INDEX jobs_unfinished ON public.jobs USING btree (id) WHERE (ended_at IS NULL);
+CREATE INDEX lots_by_end ON public.lots USING btree (expires_at) WHERE ((ended_as IS NULL) AND (expires_at IS NOT NULL));
 CREATE INDEX lots_by_pool ON public.lots USING btree (pool_id, id);
 CREATE INDEX lots_open_by_pool ON public.lots USING btree (pool_id) WHERE ((available > 0) OR (reserved > 0) OR (advance AND (consumed > 0)));
+CREATE INDEX notice_attempts_by_message ON public.notice_attempts USING btree (message_id) WHERE (message_id IS NOT NULL);
+CREATE INDEX digests_waiting ON public.notice_deliveries USING btree (user_id) WHERE ((kind = 'digest'::text) AND (state = 'waiting'::text));
+CREATE INDEX notice_showings_by_user ON public.notice_showings USING btree (user_id, "position");
+CREATE INDEX notices_by_subject ON public.notices USING btree (subject_id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX operations_by_reference ON public.operations USING btree (refers_to) WHERE (refers_to IS NOT NULL);
 CREATE UNIQUE INDEX operations_in_order ON public.operations USING btree (batch_id, "position");
 CREATE UNIQUE INDEX operations_key ON public.operations USING btree (subject, act);
@@ -498,7 +658,7 @@ CREATE INDEX refund_requests_by_charge ON public.refund_requests USING btree (ch
 create view canonical_operations as
  SELECT batch_id,
     "position",
-    array_to_json(ARRAY["position"::text, kind, subject::text, act, refers_to::text, user_id::text, contract_id::text, project, canonical_instant(booked_at), cap::text, absorbed::text, canonical_instant(effective_at), canonical_instant(expires_at), canonical_instant(withdrawn_at), actor, reason, moves, array_to_string(lot_ids, ' '::text), array_to_string(amounts, ' '::text), encode(request_hash, 'hex'::text)] ||
+    array_to_json((ARRAY["position"::text, kind, subject::text, act, refers_to::text, user_id::text, contract_id::text, project, canonical_instant(booked_at), cap::text, absorbed::text, canonical_instant(effective_at), canonical_instant(expires_at), canonical_instant(withdrawn_at), actor, reason, moves, array_to_string(lot_ids, ' '::text), array_to_string(amounts, ' '::text), encode(request_hash, 'hex'::text)] ||
         CASE kind
             WHEN 'grant'::text THEN ( SELECT ARRAY[l.pool_id::text, l.pool_owner, l.kind, l.source, l.reference, l.granted::text, canonical_instant(l.purchased_at), l.advance::text] AS "array"
                FROM lots l
@@ -507,6 +667,10 @@ create view canonical_operations as
                FROM budgets b
               WHERE b.id = o.subject)
             ELSE ARRAY[]::text[]
+        END) ||
+        CASE
+            WHEN grace_until IS NULL THEN ARRAY[]::text[]
+            ELSE ARRAY[canonical_instant(grace_until)]
         END)::text AS line
    FROM operations o;
 
@@ -525,7 +689,8 @@ create view loaded_lots as
     withdrawn_at AS "withdrawnAt",
     ended_as AS "endedAs",
     advance,
-    available > 0 OR reserved > 0 OR advance AND consumed > 0 AS is_open
+    available > 0 OR reserved > 0 OR advance AND consumed > 0 AS is_open,
+    grace_until AS "graceUntil"
    FROM lots;
 
 create view open_reservations as
@@ -565,7 +730,7 @@ create view transfers as
 
 -- Functions -----------------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION public.append_batch(digest bytea, booked_max timestamp with time zone, linked_pool_ids uuid[], known_pool_ids uuid[], known_seqs bigint[], known_digests bytea[], known_terms bigint[], known_job_ids uuid[], known_states text[], booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
+CREATE OR REPLACE FUNCTION public.append_batch(digest bytea, booked_max timestamp with time zone, linked_pool_ids uuid[], known_pool_ids uuid[], known_seqs bigint[], known_digests bytea[], known_terms bigint[], known_job_ids uuid[], known_states text[], booked_at timestamp with time zone[], absorbed bigint[], cap bigint[], effective_at timestamp with time zone[], expires_at timestamp with time zone[], withdrawn_at timestamp with time zone[], grace_until timestamp with time zone[], subject uuid[], refers_to uuid[], user_id uuid[], contract_id uuid[], kind text[], act text[], actor text[], reason text[], moves text[], project text[], request_hash bytea[], first_transfer integer[], last_transfer integer[], lot_ids uuid[], amounts bigint[], budget_id uuid[], starts_at timestamp with time zone[], reserved bigint[], charged bigint[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -611,10 +776,10 @@ begin
   returning batches.id, batches.recorded_at into batch_id, clock;
 
   insert into operations
-    (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, position, subject, refers_to, user_id,
-     contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
-  select batch_id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.position,
-    n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
+    (batch_id, booked_at, absorbed, cap, effective_at, expires_at, withdrawn_at, grace_until, position, subject, refers_to,
+     user_id, contract_id, kind, act, actor, reason, moves, lot_ids, amounts, project, request_hash)
+  select batch_id, n.booked_at, n.absorbed, n.cap, n.effective_at, n.expires_at, n.withdrawn_at, n.grace_until,
+    n.position, n.subject, n.refers_to, n.user_id, n.contract_id, n.kind, n.act, n.actor, n.reason, n.moves,
     append_batch.lot_ids[n.first_transfer:n.last_transfer], append_batch.amounts[n.first_transfer:n.last_transfer],
     n.project, n.request_hash
   from (
@@ -622,7 +787,8 @@ begin
     -- array that is null has a null in every row.
     select unnest(append_batch.booked_at) as booked_at, unnest(append_batch.absorbed) as absorbed, unnest(append_batch.cap) as cap,
       unnest(append_batch.effective_at) as effective_at, unnest(append_batch.expires_at) as expires_at,
-      unnest(append_batch.withdrawn_at) as withdrawn_at, unnest(append_batch.subject) as subject,
+      unnest(append_batch.withdrawn_at) as withdrawn_at, unnest(append_batch.grace_until) as grace_until,
+      unnest(append_batch.subject) as subject,
       unnest(append_batch.refers_to) as refers_to, unnest(append_batch.user_id) as user_id,
       unnest(append_batch.contract_id) as contract_id, unnest(append_batch.kind) as kind, unnest(append_batch.act) as act,
       unnest(append_batch.actor) as actor, unnest(append_batch.reason) as reason, unnest(append_batch.moves) as moves,
@@ -793,8 +959,8 @@ begin
     from appended o
     left join public.lots l on l.id = o.subject
     where o.kind = 'grant'
-      and (l.id, l.granted, l.effective_at, l.expires_at, l.withdrawn_at, 'grant')
-        is distinct from (o.lot_ids[1], o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at, o.act)
+      and (l.id, l.granted, l.effective_at, l.expires_at, l.withdrawn_at, l.grace_until, 'grant')
+        is distinct from (o.lot_ids[1], o.amounts[1], o.effective_at, o.expires_at, o.withdrawn_at, o.grace_until, o.act)
     limit 1;
     if other is not null then
       raise exception 'lot % was not granted as its operation says', other using errcode = 'HF004';
@@ -840,9 +1006,9 @@ begin
 
   if 'changeLife' = any (kinds) then
     update public.lots
-    set effective_at = o.effective_at, expires_at = o.expires_at, withdrawn_at = o.withdrawn_at
+    set effective_at = o.effective_at, expires_at = o.expires_at, withdrawn_at = o.withdrawn_at, grace_until = o.grace_until
     from (
-      select distinct on (subject) subject, effective_at, expires_at, withdrawn_at
+      select distinct on (subject) subject, effective_at, expires_at, withdrawn_at, grace_until
       from appended
       where kind = 'changeLife'
       order by subject, position desc
@@ -1035,7 +1201,7 @@ begin
     select coalesce(json_agg(t), '[]') into terms_known
     from (
       select c.id as "contractId", c.starts_at as "startsAt", c.ends_at as "endsAt", c.time_zone as "timeZone",
-        u.user_id as "userId", u.authorised_at as "authorisedAt", u.removed_at as "removedAt"
+        c.suspended_at as "suspendedAt", u.user_id as "userId", u.authorised_at as "authorisedAt", u.removed_at as "removedAt"
       from contracts c
       left join contract_users u on u.contract_id = c.id and u.user_id = any (user_ids)
       where c.id = any (contract_ids)
@@ -1173,8 +1339,8 @@ begin
     raise exception 'lot % keeps its owner, kind and origin', old.id using errcode = 'HF002';
   end if;
   if old.ended_as is not null
-    and (new.ended_as, new.effective_at, new.expires_at, new.withdrawn_at)
-      is distinct from (old.ended_as, old.effective_at, old.expires_at, old.withdrawn_at)
+    and (new.ended_as, new.effective_at, new.expires_at, new.withdrawn_at, new.grace_until)
+      is distinct from (old.ended_as, old.effective_at, old.expires_at, old.withdrawn_at, old.grace_until)
   then
     raise exception 'the life of lot % is over and cannot be changed', old.id using errcode = 'HF002';
   end if;
@@ -1236,9 +1402,15 @@ CREATE TRIGGER links_continue_chains AFTER INSERT ON links FOR EACH ROW EXECUTE 
 CREATE CONSTRAINT TRIGGER lots_are_granted AFTER INSERT ON lots DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION granted_once();
 CREATE TRIGGER lots_are_never_deleted BEFORE DELETE OR TRUNCATE ON lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCTION begin_whole();
-CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
+CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at, grace_until ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
 CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
 CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_attempts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_bounces_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_bounces FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_reads_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_reads FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_results_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_results FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_showings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_showings FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notices_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON operations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_move_credits AFTER INSERT ON operations REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION apply_operations();
 CREATE TRIGGER refunds_are_decided_once BEFORE INSERT ON operations FOR EACH ROW WHEN (new.kind = ANY (ARRAY['refund'::text, 'correct'::text])) EXECUTE FUNCTION decide_once();
@@ -1254,7 +1426,7 @@ CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNC
 
 -- Rights of others than the owner -------------------------------------------------------------------------------------
 
-grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bigint[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
+grant execute on function append_batch(bytea,timestamp with time zone,uuid[],uuid[],bigint[],bytea[],bigint[],uuid[],text[],timestamp with time zone[],bigint[],bigint[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],timestamp with time zone[],uuid[],uuid[],uuid[],uuid[],text[],text[],text[],text[],text[],text[],bytea[],integer[],integer[],uuid[],bigint[],uuid[],timestamp with time zone[],bigint[],bigint[]) to public;
 grant execute on function apply_operations() to public;
 grant execute on function begin_first_term() to public;
 grant execute on function begin_whole() to public;
@@ -1279,6 +1451,8 @@ grant usage on sequence batch_ids to holdfast_application;
 grant usage on sequence job_events_seq_seq to holdfast_application;
 grant insert, select, update on table api_keys to holdfast_application;
 grant insert, select, update on table attempts to holdfast_application;
+grant insert, select, update on table balance_states to holdfast_application;
+grant delete, insert, select, update on table balance_thresholds to holdfast_application;
 grant insert, select on table batches to holdfast_application;
 grant insert, select, update on table budget_periods to holdfast_application;
 grant insert, select on table budgets to holdfast_application;
@@ -1298,10 +1472,12 @@ grant update (products) on table contracts to holdfast_application;
 grant update (renewal) on table contracts to holdfast_application;
 grant update (renewal_months) on table contracts to holdfast_application;
 grant update (starts_at) on table contracts to holdfast_application;
+grant update (suspended_at) on table contracts to holdfast_application;
 grant update (terminates_at) on table contracts to holdfast_application;
 grant update (terms) on table contracts to holdfast_application;
 grant update (version) on table contracts to holdfast_application;
 grant insert, select on table customers to holdfast_application;
+grant insert, select, update on table digest_entries to holdfast_application;
 grant insert, select, update on table idempotency_keys to holdfast_application;
 grant insert, select on table imports to holdfast_application;
 grant insert, select, update on table input_uploads to holdfast_application;
@@ -1313,6 +1489,14 @@ grant select on table loaded_lots to holdfast_application;
 grant insert, select on table lots to holdfast_application;
 grant select on table migrations to holdfast_application;
 grant select on table moves to holdfast_application;
+grant insert, select on table notice_attempts to holdfast_application;
+grant insert, select on table notice_bounces to holdfast_application;
+grant insert, select, update on table notice_deliveries to holdfast_application;
+grant insert, select, update on table notice_preferences to holdfast_application;
+grant insert, select on table notice_reads to holdfast_application;
+grant insert, select on table notice_results to holdfast_application;
+grant insert, select on table notice_showings to holdfast_application;
+grant insert, select on table notices to holdfast_application;
 grant select on table open_reservations to holdfast_application;
 grant insert, select on table operations to holdfast_application;
 grant select on table pools to holdfast_application;
@@ -1323,6 +1507,7 @@ grant insert, select on table refund_rejections to holdfast_application;
 grant insert, select on table refund_requests to holdfast_application;
 grant insert, select on table results to holdfast_application;
 grant select on table transfers to holdfast_application;
+grant insert, select on table unsubscribe_tokens to holdfast_application;
 grant insert, select on table usage_records to holdfast_application;
 grant insert, select on table users to holdfast_application;
 grant update (email) on table users to holdfast_application;

@@ -1,9 +1,10 @@
 /** Demo people, a customer with two contracts, credits and the published rates. Seeding again changes nothing. */
 
+import { sharedLifeIn } from '../domain/contract';
 import { type Credits, parseCredits } from '../domain/credits';
 import { addMilliseconds, addMonths, type Instant } from '../domain/instant';
-import { sharedLotExpiry } from '../domain/lots';
 import { type Db, firstRow, inTransaction, type Trx } from './client';
+import { getContractState } from './contracts';
 import type { Ledger } from './ledger';
 import { grantLot } from './lots';
 import { createApiKey, personOfKey, type Role } from './people';
@@ -108,18 +109,20 @@ async function seedLot(ledger: Ledger, lotId: string, lot: SeedLot, at: Instant)
   const by = { actor: 'seed', reason: 'credits to try the product with', at };
   const common = { id: lotId, amount: lot.amount, effectiveAt: at, advance: false };
   if ('individual' in lot) {
-    const individual = { kind: 'individual', source: 'allocation', expiresAt: null, purchasedAt: null } as const;
+    const individual = {
+      kind: 'individual',
+      source: 'allocation',
+      expiresAt: null,
+      graceUntil: null,
+      purchasedAt: null,
+    } as const;
     await grantLot(ledger, { lot: { ...common, ...individual, poolId: lot.individual, reference: null }, ...by });
     return;
   }
-  const contract = await firstRow<{ endsAt: Instant; timeZone: string }>(
-    ledger.db,
-    'select ends_at as "endsAt", time_zone as "timeZone" from contracts where id = ?',
-    [lot.contract],
-  );
-  if (!contract) throw new Error(`contract ${lot.contract} was not seeded`);
-  const expiresAt = sharedLotExpiry({ purchasedAt: at, contractEndsAt: contract.endsAt, timeZone: contract.timeZone });
-  const shared = { kind: 'shared', source: 'purchase', purchasedAt: at, expiresAt, reference: 'ORDER-1' } as const;
+  const contract = await getContractState(ledger.db, lot.contract);
+  const { expiresAt, graceUntil } = sharedLifeIn(contract, { effectiveAt: at, purchasedAt: at });
+  const life = { purchasedAt: at, expiresAt, graceUntil };
+  const shared = { kind: 'shared', source: 'purchase', ...life, reference: 'ORDER-1' } as const;
   await grantLot(ledger, { lot: { ...common, ...shared, poolId: lot.contract }, ...by });
 }
 

@@ -58,6 +58,8 @@ export const SEARCH_ATTRIBUTES = {
   UserId: 'Keyword',
   Service: 'Keyword',
   BillingState: 'Keyword',
+  ContractState: 'Keyword',
+  NextAt: 'Datetime',
 } as const;
 
 export const DYNAMIC_CONFIG: Readonly<Record<string, string>> = {

@@ -21,6 +21,8 @@ export interface ContractTerm {
   readonly contractId: string;
   readonly startsAt: Instant;
   readonly endsAt: Instant;
+  /** From when on nothing can be spent; null while the contract is not suspended. */
+  readonly suspendedAt: Instant | null;
 }
 
 /** That a user may spend on a contract, from one instant to another. */

@@ -83,6 +83,9 @@ export class Book {
     if (!term || at < term.startsAt || at >= term.endsAt) {
       return refused('contract_not_in_force', `Contract ${contractId} is not in force at ${at}.`);
     }
+    if (term.suspendedAt !== null && at >= term.suspendedAt) {
+      return refused('contract_suspended', `Contract ${contractId} is suspended since ${term.suspendedAt}.`);
+    }
     for (const { authorisedAt, removedAt } of this.authorisations.get(contractId)?.get(userId) ?? []) {
       if (authorisedAt <= at && (removedAt === null || at < removedAt)) return null;
     }
@@ -163,6 +166,7 @@ export class Book {
     working.effectiveAt = lot.effectiveAt;
     working.expiresAt = lot.expiresAt;
     working.withdrawnAt = lot.withdrawnAt;
+    working.graceUntil = lot.graceUntil;
     working.endedAs = lot.endedAs;
     list.add(working);
   }

@@ -1,5 +1,8 @@
 /** Contracts (R3, R12, R13): what they are, and what changes them. */
-import type { Instant } from './instant';
+import { addDays, addMonths, type Instant, nextInstant } from './instant';
+import { type LotLife, sharedLotLife } from './lots';
+import type { Refused } from './operations';
+import { refused } from './step';
 
 /** One stretch of a contract, half-open; renewals add terms without gaps. */
 export interface Term {
@@ -61,6 +64,200 @@ export type ContractChange =
   /** What the calendar brings: the beginning and the end for good. */
   | { readonly kind: 'activate' }
   | { readonly kind: 'close' };
+
+/**
+ * Up to when a contract that was not renewed may still be renewed, as if it had never been interrupted (R3). A terminated one
+ * has no grace. Nothing of it can be spent from `endsAt` on in either case.
+ */
+export function graceEndOf({ endsAt, terminatesAt, graceDays, timeZone }: ContractState): Instant {
+  return terminatesAt === null ? addDays(endsAt, graceDays, timeZone) : endsAt;
+}
+
+/**
+ * The life of a shared lot in a contract (R3). No life is empty (R7): one that became effective when its contract was over has
+ * an instant of it.
+ *
+ * @param lot `purchasedAt` is when its twelve months began; null where that is not known but its beginning is.
+ */
+export function sharedLifeIn(
+  contract: ContractState,
+  { effectiveAt, purchasedAt }: { effectiveAt: Instant; purchasedAt: Instant | null },
+): LotLife {
+  const { endsAt: contractEndsAt, timeZone } = contract;
+  const graceEnd = graceEndOf(contract);
+  const life = sharedLotLife({
+    effectiveAt,
+    purchasedAt: purchasedAt ?? effectiveAt,
+    contractEndsAt,
+    graceUntil: graceEnd > contractEndsAt ? graceEnd : null,
+    timeZone,
+  });
+  if (life.expiresAt === null || life.expiresAt > effectiveAt) return life;
+  const expiresAt = nextInstant(effectiveAt);
+  return {
+    ...life,
+    expiresAt,
+    graceUntil: life.graceUntil !== null && life.graceUntil > expiresAt ? life.graceUntil : null,
+  };
+}
+
+/**
+ * What a contract is after a change that is asked for at an instant; its `version` counts the change. Pure, so that a repeat
+ * decides the same. Refusals: `contract_closed`, `contract_not_in_force`, `change_refused`, `change_invalid`.
+ */
+export function planContractChange(state: ContractState, change: ContractChange, at: Instant): ContractState | Refused {
+  if (state.closedAt !== null) return refused('contract_closed', `${named(state)} is over since ${state.closedAt}.`);
+  const changed = changeOf(state, change, at);
+  if ('code' in changed) return changed;
+  return { ...state, ...changed, version: state.version + 1 };
+}
+
+type Changed = Partial<ContractState> | Refused;
+
+function changeOf(state: ContractState, change: ContractChange, at: Instant): Changed {
+  switch (change.kind) {
+    case 'renew':
+      return renewed(state, change.months ?? state.renewalMonths, at);
+    case 'extend':
+      return extended(state, change.endsAt, at);
+    case 'terminate':
+      return terminated(state, change.at ?? at, at);
+    case 'revokeTermination':
+      return restored(state, at);
+    case 'suspend':
+      return state.suspendedAt === null ? { suspendedAt: at } : no(`${named(state)} is suspended already.`);
+    case 'resume':
+      return state.suspendedAt === null ? no(`${named(state)} is not suspended.`) : { suspendedAt: null };
+    case 'changeProducts':
+      return ended(state, at) ?? objectionToProducts(change.products) ?? { products: change.products };
+    case 'changeRenewal': {
+      const { renewal, renewalMonths, graceDays } = change;
+      const terms = { renewal, renewalMonths, graceDays };
+      return ended(state, at) ?? objectionToRenewal(terms) ?? terms;
+    }
+    case 'activate':
+      if (state.activatedAt !== null) return no(`${named(state)} is active since ${state.activatedAt}.`);
+      return at < state.startsAt ? no(`${named(state)} begins at ${state.startsAt}.`) : { activatedAt: at };
+    case 'close': {
+      const closesAt = graceEndOf(state);
+      return at < closesAt ? no(`${named(state)} may be renewed until ${closesAt}.`) : { closedAt: closesAt };
+    }
+  }
+}
+
+/** One more term, from the end of the last. */
+function renewed(state: ContractState, months: number, at: Instant): Changed {
+  if (!isWhole(months, 1, MONTHS_MAX)) return invalid(`months: a renewal is for 1 to ${MONTHS_MAX} whole months.`);
+  const objection = objectionToLivingOn(state, at);
+  if (objection) return objection;
+  const last = lastTerm(state);
+  const endsAt = addMonths(last.endsAt, months, state.timeZone);
+  return { terms: [...state.terms, { number: last.number + 1, startsAt: last.endsAt, endsAt }], endsAt };
+}
+
+/** A later end for the last term. */
+function extended(state: ContractState, endsAt: Instant, at: Instant): Changed {
+  const objection = objectionToLivingOn(state, at);
+  if (objection) return objection;
+  if (endsAt <= state.endsAt) {
+    return invalid(
+      `endsAt: ${named(state)} ends at ${state.endsAt}; only a later end extends it, an earlier one terminates it.`,
+    );
+  }
+  if (endsAt <= at) return invalid(`endsAt: ${endsAt} is over already.`);
+  return { terms: [...state.terms.slice(0, -1), { ...lastTerm(state), endsAt }], endsAt };
+}
+
+function terminated(state: ContractState, effectiveAt: Instant, at: Instant): Changed {
+  const over = ended(state, at);
+  if (over) return over;
+  if (effectiveAt < at) return invalid(`at: ${effectiveAt} is over; a termination takes effect now or later.`);
+  if (effectiveAt <= state.startsAt) {
+    return invalid(`at: ${named(state)} begins at ${state.startsAt}; it can be terminated at any instant after that.`);
+  }
+  const { endsAt } = lastTerm(state);
+  if (effectiveAt >= endsAt) return invalid(`at: ${named(state)} ends at ${endsAt} anyway.`);
+  return { terminatesAt: effectiveAt, endsAt: effectiveAt };
+}
+
+/** Until a termination takes effect it can be taken back. */
+function restored(state: ContractState, at: Instant): Changed {
+  if (state.terminatesAt === null) return no(`${named(state)} is not terminated.`);
+  if (at >= state.terminatesAt) {
+    return refused('contract_closed', `${named(state)} was terminated at ${state.terminatesAt}.`);
+  }
+  return { terminatesAt: null, endsAt: lastTerm(state).endsAt };
+}
+
+/** Why a contract cannot go on longer than it would; null when it can, also within its grace. */
+function objectionToLivingOn(state: ContractState, at: Instant): Refused | null {
+  if (state.terminatesAt !== null) {
+    if (at >= state.terminatesAt) {
+      return refused('contract_closed', `${named(state)} was terminated at ${state.terminatesAt}.`);
+    }
+    return no(`${named(state)} is terminated at ${state.terminatesAt}; revoke the termination first.`);
+  }
+  const graceEnd = graceEndOf(state);
+  if (at < graceEnd) return null;
+  return refused('contract_closed', `${named(state)} ended at ${state.endsAt} and could be renewed until ${graceEnd}.`);
+}
+
+function ended(state: ContractState, at: Instant): Refused | null {
+  return at < state.endsAt ? null : refused('contract_not_in_force', `${named(state)} ended at ${state.endsAt}.`);
+}
+
+const PRODUCTS_MAX = 100;
+const SEATS_MAX = 1_000_000;
+const MONTHS_MAX = 120;
+const GRACE_DAYS_MAX = 366;
+
+/** What is wrong with a contract's products, as a refusal; null when nothing is. */
+export function objectionToProducts(products: readonly ContractProduct[]): Refused | null {
+  if (products.length > PRODUCTS_MAX) return invalid(`products: a contract has at most ${PRODUCTS_MAX}.`);
+  const seen = new Set<string>();
+  for (const { product, type, level, seats } of products) {
+    for (const [field, word] of Object.entries({ product, type, level })) {
+      if (!/^\S(.{0,98}\S)?$/.test(word)) return invalid(`products: ${field} is a word of 1 to 100 characters.`);
+    }
+    if (!isWhole(seats, 1, SEATS_MAX)) return invalid(`products: seats is a whole number from 1 to ${SEATS_MAX}.`);
+    const key = JSON.stringify([product, type, level]);
+    if (seen.has(key)) return invalid(`products: ${product} of type ${type} and level ${level} is there twice.`);
+    seen.add(key);
+  }
+  return null;
+}
+
+/** What is wrong with renewal terms, as a refusal; null when nothing is. */
+export function objectionToRenewal({ renewal, renewalMonths, graceDays }: RenewalTerms): Refused | null {
+  if (!RENEWALS.includes(renewal)) return invalid(`renewal: one of ${RENEWALS.join(', ')}.`);
+  if (!isWhole(renewalMonths, 1, MONTHS_MAX)) {
+    return invalid(`renewalMonths: a whole number from 1 to ${MONTHS_MAX}.`);
+  }
+  if (!isWhole(graceDays, 0, GRACE_DAYS_MAX)) return invalid(`graceDays: a whole number from 0 to ${GRACE_DAYS_MAX}.`);
+  return null;
+}
+
+export function lastTerm({ contractId, terms }: Pick<ContractState, 'contractId' | 'terms'>): Term {
+  const last = terms.at(-1);
+  if (!last) throw new Error(`contract ${contractId} has no term`);
+  return last;
+}
+
+function isWhole(number: number, min: number, max: number): boolean {
+  return Number.isInteger(number) && min <= number && number <= max;
+}
+
+function named({ name }: ContractState): string {
+  return `The contract “${name}”`;
+}
+
+function no(message: string): Refused {
+  return refused('change_refused', message);
+}
+
+function invalid(message: string): Refused {
+  return refused('change_invalid', message);
+}
 
 export function contractWorkflowId(contractId: string): string {
   return `contract/${contractId}`;

@@ -35,6 +35,11 @@ export function addMilliseconds(instant: Instant, milliseconds: number): Instant
   return canonical(Temporal.Instant.from(instant).add({ milliseconds }));
 }
 
+/** The next instant that there is, a microsecond later. */
+export function nextInstant(instant: Instant): Instant {
+  return canonical(Temporal.Instant.from(instant).add({ microseconds: 1 }));
+}
+
 /**
  * Calendar months later in a time zone (R7): 29 February + 12 months is 28 February. A wall-clock time that a
  * daylight-saving change skips or repeats is read as the earlier offset says, like calendars do.
@@ -42,6 +47,12 @@ export function addMilliseconds(instant: Instant, milliseconds: number): Instant
 export function addMonths(instant: Instant, months: number, timeZone: string): Instant {
   const there = Temporal.Instant.from(instant).toZonedDateTimeISO(timeZone);
   return canonical(there.add({ months }).toInstant());
+}
+
+/** Calendar days later, or earlier where negative, at the same time on the wall; read as {@link addMonths} does. */
+export function addDays(instant: Instant, days: number, timeZone: string): Instant {
+  const there = Temporal.Instant.from(instant).toZonedDateTimeISO(timeZone);
+  return canonical(there.add({ days }).toInstant());
 }
 
 /** A day of a calendar. */
@@ -69,6 +80,10 @@ export function startOfDay({ year, month, day }: CalendarDay, timeZone: string):
 
 export function earlierOf(a: Instant, b: Instant): Instant {
   return a < b ? a : b;
+}
+
+export function laterOf(a: Instant, b: Instant): Instant {
+  return a < b ? b : a;
 }
 
 function canonical(instant: Temporal.Instant): Instant {

@@ -15,12 +15,12 @@ import { refused, type Step } from './step';
 
 /** A new lot in the pool of its owner; a shared one repays the contract's advances at once. Refusal: `lot_invalid`. */
 export function planGrant(book: Book, operation: GrantOperation): Step | Refused {
-  const { id, poolId, kind, amount, effectiveAt, expiresAt, advance } = operation.lot;
+  const { id, poolId, kind, amount, effectiveAt, expiresAt, graceUntil, advance } = operation.lot;
   if (book.find(id)) return refused('lot_invalid', `Lot ${id} exists already.`);
   if (amount <= ZERO || amount > CREDITS_MAX) {
     return refused('lot_invalid', 'A lot holds more than zero and at most 9000000000000 credits.');
   }
-  const life = { effectiveAt, expiresAt, withdrawnAt: null };
+  const life = { effectiveAt, expiresAt, withdrawnAt: null, graceUntil };
   const objection = objectionToLife(kind, life);
   if (objection) return refused('lot_invalid', objection);
   if (advance && kind !== 'courtesy') {
@@ -71,8 +71,8 @@ export function planChangeLife(book: Book, { life, ...operation }: ChangeLifeOpe
   }
   const objection = objectionToLife(lot.kind, life);
   if (objection) return refused('lot_invalid', objection);
-  const { effectiveAt, expiresAt, withdrawnAt } = life;
-  return { lot: { ...lot, effectiveAt, expiresAt, withdrawnAt }, transfers: [] };
+  const { effectiveAt, expiresAt, withdrawnAt, graceUntil } = life;
+  return { lot: { ...lot, effectiveAt, expiresAt, withdrawnAt, graceUntil }, transfers: [] };
 }
 
 /** A lot whose end is not booked, in the pool of the owner that the operation names. */

@@ -20,6 +20,11 @@ export interface LotLife {
   /** `null` never expires. */
   readonly expiresAt: Instant | null;
   readonly withdrawnAt: Instant | null;
+  /**
+   * Until when what comes back to a shared lot after its expiry stays available, because its contract may still be renewed
+   * (R3, R8). Null for a lot whose expiry nothing can take back.
+   */
+  readonly graceUntil: Instant | null;
 }
 
 export interface Lot extends LotLife, Readonly<Record<Bucket, Credits>> {
@@ -39,12 +44,14 @@ export function isAlive(lot: LotLife & Pick<Lot, 'endedAs'>, at: Instant): boole
   return lot.endedAs === null && lot.effectiveAt <= at && endOfLife(lot, at) === null;
 }
 
-/** Where credits of this lot go when they are given back at an instant (R8). */
+/** Where credits of this lot go when they are given back at an instant (R8): in a grace its end is not certain yet (R3). */
 export function bucketOfReturn(lot: Lot, at: Instant): Exclude<Bucket, 'reserved' | 'consumed'> {
-  return lot.endedAs ?? endOfLife(lot, at) ?? 'available';
+  if (lot.endedAs !== null) return lot.endedAs;
+  if (lot.graceUntil !== null && at < lot.graceUntil) return 'available';
+  return endOfLife(lot, at) ?? 'available';
 }
 
-function endOfLife({ expiresAt, withdrawnAt }: LotLife, at: Instant): LotEnd | null {
+function endOfLife({ expiresAt, withdrawnAt }: Pick<LotLife, 'expiresAt' | 'withdrawnAt'>, at: Instant): LotEnd | null {
   const expired = expiresAt !== null && expiresAt <= at;
   const withdrawn = withdrawnAt !== null && withdrawnAt <= at;
   if (expired && withdrawn) return withdrawnAt < expiresAt ? 'withdrawn' : 'expired';
@@ -54,11 +61,15 @@ function endOfLife({ expiresAt, withdrawnAt }: LotLife, at: Instant): LotEnd | n
 
 /**
  * What is wrong with a life for a lot of a kind, as a sentence; null when nothing is. Individual lots never expire (R4), all
- * others have an end and are not withdrawn (R3, R9), and no life is empty (R7).
+ * others have an end and are not withdrawn (R3, R9), no life is empty (R7), and a grace follows the end of a shared lot.
  */
-export function objectionToLife(kind: LotKind, { effectiveAt, expiresAt, withdrawnAt }: LotLife): string | null {
+export function objectionToLife(kind: LotKind, life: LotLife): string | null {
+  const { effectiveAt, expiresAt, withdrawnAt, graceUntil } = life;
   if (expiresAt !== null && expiresAt <= effectiveAt) {
     return `A lot that expires at ${expiresAt} cannot be effective from ${effectiveAt}.`;
+  }
+  if (graceUntil !== null && (kind !== 'shared' || expiresAt === null || graceUntil <= expiresAt)) {
+    return 'Only a shared lot has a grace, and only after its expiry; leave graceUntil out.';
   }
   if (kind === 'individual') {
     return expiresAt === null ? null : 'An individual lot never expires; leave expiresAt out.';
@@ -67,9 +78,28 @@ export function objectionToLife(kind: LotKind, { effectiveAt, expiresAt, withdra
   return withdrawnAt === null ? null : `Only individual lots are withdrawn, not a ${kind} one; leave withdrawnAt out.`;
 }
 
-/** The expiry of a shared lot: 12 months after its purchase or the end of its contract, whichever is earlier (R3, R7). */
-export function sharedLotExpiry(lot: { purchasedAt: Instant; contractEndsAt: Instant; timeZone: string }): Instant {
-  return earlierOf(addMonths(lot.purchasedAt, 12, lot.timeZone), lot.contractEndsAt);
+/**
+ * The life of a shared lot (R3, R7). Where its contract's end comes first, the lot may live on if the contract is renewed within
+ * its grace, up to its own twelve months.
+ *
+ * @param graceUntil the end of the contract's grace; null where it has none.
+ */
+export function sharedLotLife(lot: {
+  effectiveAt: Instant;
+  purchasedAt: Instant;
+  contractEndsAt: Instant;
+  graceUntil: Instant | null;
+  timeZone: string;
+}): LotLife {
+  const { effectiveAt, purchasedAt, contractEndsAt, graceUntil, timeZone } = lot;
+  const monthsEndAt = addMonths(purchasedAt, 12, timeZone);
+  const mayLiveOn = graceUntil !== null && contractEndsAt < monthsEndAt;
+  return {
+    effectiveAt,
+    expiresAt: earlierOf(monthsEndAt, contractEndsAt),
+    withdrawnAt: null,
+    graceUntil: mayLiveOn ? earlierOf(graceUntil, monthsEndAt) : null,
+  };
 }
 
 /** Conservation (design law): granted = available + reserved + consumed + expired + withdrawn, and none below zero. */

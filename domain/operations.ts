@@ -33,6 +33,7 @@ export interface GrantOperation extends OperationBase {
     readonly amount: Credits;
     readonly effectiveAt: Instant;
     readonly expiresAt: Instant | null;
+    readonly graceUntil: Instant | null;
     readonly purchasedAt: Instant | null;
     /** Order number or the like, for people. */
     readonly reference: string | null;

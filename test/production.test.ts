@@ -11,8 +11,8 @@ test('Temporal in production has the settings of the embedded one', () => {
 });
 
 test('Temporal in production has the search attributes of the embedded one', () => {
-  const names = /^for name in (.+); do$/m.exec(read('docker/temporal/namespace.sh'))?.[1]?.split(' ');
-  expect(names).toEqual(Object.keys(SEARCH_ATTRIBUTES));
+  const attributes = /^for attribute in (.+); do$/m.exec(read('docker/temporal/namespace.sh'))?.[1]?.split(' ');
+  expect(attributes?.map((attribute) => attribute.split(':'))).toEqual(Object.entries(SEARCH_ATTRIBUTES));
 });
 
 test('production runs Temporal at the pinned version', () => {

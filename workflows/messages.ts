@@ -2,6 +2,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { DossierDraw } from '../domain/charge';
 import type { ContractChange, ContractState } from '../domain/contract';
+import type { ContractAnswer } from '../domain/contractProgress';
 import type { Closing, ParkedFor, Rejection, RunReport } from '../domain/job';
 
 export const JOBS_TASK_QUEUE = 'holdfast-jobs';
@@ -68,10 +69,6 @@ export interface Asking {
 /** The changes that people ask a contract's workflow for; the others are the calendar's. */
 export type AskedChange = Exclude<ContractChange, { readonly kind: 'activate' | 'close' }>;
 type Asked<Kind extends AskedChange['kind']> = Asking & Omit<Extract<AskedChange, { readonly kind: Kind }>, 'kind'>;
-
-export type ContractAnswer =
-  | { readonly status: 'changed'; readonly contract: ContractState }
-  | { readonly status: 'refused'; readonly rejection: Rejection };
 
 /** What a contract's workflow is waiting for. */
 export interface ContractView {

@@ -1,6 +1,6 @@
 /**
  * Proves that every unfinished job has a living workflow, and repairs what is safe: terminating a workflow runs none of its
- * code, so what it held is released here.
+ * code, so what it held is released here. Contracts that no workflow follows are woken.
  */
 import { proxyActivities, setCurrentDetails } from '@temporalio/workflow';
 import type { ReconcileActivities } from '../activities/reconcile';
@@ -12,13 +12,19 @@ export interface ReconcileSummary {
   readonly repaired: readonly string[];
   /** What a person must look at. */
   readonly findings: readonly string[];
+  /** Contracts whose calendar was overdue, or that were never looked at. */
+  readonly wokenContracts: readonly string[];
 }
 
 export async function reconcile(): Promise<ReconcileSummary> {
+  const options = { startToCloseTimeout: '2 minutes', retry: { maximumInterval: '30s' } } as const;
   const { reconcilePage } = proxyActivities<ReconcileActivities>({
-    startToCloseTimeout: '2 minutes',
-    retry: { maximumInterval: '30s' },
+    ...options,
     summary: 'compare unfinished jobs with their workflows',
+  });
+  const { wakeContracts } = proxyActivities<ReconcileActivities>({
+    ...options,
+    summary: 'wake contracts that nobody follows',
   });
   const summary = { examined: 0, repaired: [] as string[], findings: [] as string[] };
   let after: string | null = null;
@@ -30,5 +36,5 @@ export async function reconcile(): Promise<ReconcileSummary> {
     after = page.next;
     setCurrentDetails(`${summary.examined} jobs examined, ${summary.repaired.length} repaired.`);
   } while (after !== null);
-  return summary;
+  return { ...summary, wokenContracts: await wakeContracts({ at: now() }) };
 }

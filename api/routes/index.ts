@@ -1,6 +1,7 @@
 import type { ApiDependencies } from '../app';
 import type { Route } from '../route';
 import { budgetRoutes } from './budgets';
+import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
@@ -20,6 +21,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),
     ...peopleRoutes(dependencies),
+    ...calendarRoutes(dependencies),
     ...lotRoutes(dependencies),
     ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),

@@ -1,13 +1,15 @@
 import type { z } from 'zod';
 import { type AsOf, lotsAsOf } from '../../db/asOf';
+import { getContractState } from '../../db/contracts';
 import { jobsParkedForCredits } from '../../db/jobs';
 import { type DescribedLot, findLot, findVisibleLot, grantLot, listLots, type NewLot } from '../../db/lots';
-import { type Contract, findVisibleContract, findVisibleUser, type Person } from '../../db/people';
+import { findVisibleContract, findVisibleUser, type Person } from '../../db/people';
+import { type ContractState, sharedLifeIn } from '../../domain/contract';
 import { formatCredits, parseCredits, sumOf, ZERO } from '../../domain/credits';
 import { BillingError } from '../../domain/errors';
 import { importedTimes, objectionToImport } from '../../domain/imports';
 import { type Instant, parseInstant } from '../../domain/instant';
-import { BUCKETS, isAlive, LOT_KINDS, type LotKind, sharedLotExpiry } from '../../domain/lots';
+import { BUCKETS, isAlive, LOT_KINDS, type LotKind } from '../../domain/lots';
 import type { ApiDependencies } from '../app';
 import { notFound } from '../problems';
 import { type Route, route } from '../route';
@@ -121,13 +123,13 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
       body: schemas.contractLotRequest,
       idempotent: true,
       answers: grantAnswer,
-      refusals: ['not_found', 'lot_invalid', 'overloaded'],
+      refusals: ['not_found', 'lot_invalid', 'contract_not_in_force', 'overloaded'],
       handle: async ({ person, params, body, resourceId, claimedAt }) => {
         const contract = await visibleContract(person, params.id);
         const by = { actor: person.userId, reason: body.reason, at: claimedAt };
         const lot = { id: resourceId, poolId: contract.id, amount: parseCredits(body.amount) };
         if (body.kind === 'courtesy') return grant({ ...lot, ...courtesyOf(body, claimedAt) }, by);
-        const { receivedAt, ...times } = sharedTimes(body, contract, claimedAt);
+        const { receivedAt, ...times } = sharedTimes(body, await getContractState(db, contract.id), claimedAt);
         const shared = {
           kind: 'shared',
           source: body.source,
@@ -185,6 +187,7 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
             amount: parseCredits(body.amount),
             effectiveAt: imported?.effectiveAt ?? claimedAt,
             expiresAt: null,
+            graceUntil: null,
             purchasedAt: body.purchasedAt === undefined ? null : parseInstant(body.purchasedAt),
             reference: body.reference ?? null,
             advance: false,
@@ -235,20 +238,22 @@ function courtesyOf(body: z.output<typeof schemas.courtesyLotRequest>, at: Insta
     source: 'courtesy',
     effectiveAt: at,
     expiresAt: parseInstant(body.expiresAt),
+    graceUntil: null,
     purchasedAt: null,
     reference: null,
     advance: body.repay,
   } as const;
 }
 
-function sharedTimes(body: z.output<typeof schemas.sharedLotRequest>, contract: Contract, at: Instant) {
-  const times = body.source === 'import' ? timesOfImport('shared', body, at) : timesOfPurchase(body, at);
-  const expiresAt = sharedLotExpiry({
-    purchasedAt: times.purchasedAt,
-    contractEndsAt: contract.endsAt,
-    timeZone: contract.timeZone,
-  });
-  return { ...times, expiresAt };
+/** @throws BillingError `lot_invalid`, `contract_not_in_force` for credits that are not imported into a contract that is over. */
+function sharedTimes(body: z.output<typeof schemas.sharedLotRequest>, contract: ContractState, at: Instant) {
+  const isImport = body.source === 'import';
+  const times = isImport ? timesOfImport('shared', body, at) : timesOfPurchase(body, at);
+  if (!isImport && at >= contract.endsAt) {
+    throw new BillingError('contract_not_in_force', `The contract “${contract.name}” ended at ${contract.endsAt}.`);
+  }
+  const { expiresAt, graceUntil } = sharedLifeIn(contract, times);
+  return { ...times, expiresAt, graceUntil };
 }
 
 interface SharedTimes {
@@ -298,6 +303,7 @@ function lotView(lot: DescribedLot, at: Instant) {
     receivedAt: lot.receivedAt,
     effectiveAt: lot.effectiveAt,
     expiresAt: lot.expiresAt,
+    graceUntil: lot.graceUntil,
     withdrawnAt: lot.withdrawnAt,
     endedAs: lot.endedAs,
     advance: lot.advance,

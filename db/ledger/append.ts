@@ -90,12 +90,12 @@ function sendGrants(send: Send, rows: readonly OperationRow[]): void {
     'grant',
     `insert into lots
        (id, pool_id, pool_owner, kind, source, reference, granted, available, reserved, consumed, expired, withdrawn,
-        purchased_at, effective_at, expires_at, advance)
+        purchased_at, effective_at, expires_at, grace_until, advance)
      select id, pool_id, case kind when 'individual' then 'user' else 'contract' end, kind, source, reference, granted, granted,
-       0, 0, 0, 0, purchased_at, effective_at, expires_at, advance = 1
+       0, 0, 0, 0, purchased_at, effective_at, expires_at, grace_until, advance = 1
      from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[],
-         $8::timestamptz[], $9::timestamptz[], $10::int[])
-       as new (id, pool_id, kind, source, reference, granted, purchased_at, effective_at, expires_at, advance)`,
+         $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::int[])
+       as new (id, pool_id, kind, source, reference, granted, purchased_at, effective_at, expires_at, grace_until, advance)`,
     [
       uuids(lots.map(({ id }) => id)),
       uuids(lots.map(({ poolId }) => poolId)),
@@ -106,6 +106,7 @@ function sendGrants(send: Send, rows: readonly OperationRow[]): void {
       instants(lots.map(({ purchasedAt }) => purchasedAt)),
       instants(lots.map(({ effectiveAt }) => effectiveAt)),
       instants(lots.map(({ expiresAt }) => expiresAt)),
+      instants(lots.map(({ graceUntil }) => graceUntil)),
       integers(lots.map(({ advance }) => Number(advance))),
     ],
   );
@@ -133,7 +134,7 @@ function insertPeriods(send: Send, periods: readonly BudgetPeriod[], counted: 'n
   );
 }
 
-const APPEND_BATCH = `select append_batch(${Array.from({ length: 34 }, (_, n) => `$${n + 1}`).join(', ')})`;
+const APPEND_BATCH = `select append_batch(${Array.from({ length: 35 }, (_, n) => `$${n + 1}`).join(', ')})`;
 
 function sendBatch(
   send: Send,
@@ -183,6 +184,10 @@ function sendBatch(
     unlessEmpty(
       instants,
       rows.map((row) => row.withdrawnAt),
+    ),
+    unlessEmpty(
+      instants,
+      rows.map((row) => row.graceUntil),
     ),
     uuids(rows.map((row) => row.subject)),
     unlessEmpty(

@@ -19,6 +19,7 @@ export interface OperationRow {
   readonly effectiveAt: Instant | null;
   readonly expiresAt: Instant | null;
   readonly withdrawnAt: Instant | null;
+  readonly graceUntil: Instant | null;
   readonly actor: string;
   readonly reason: string;
   readonly moves: string;
@@ -78,6 +79,8 @@ function canonicalLine(row: OperationRow, position: number): string {
     const { contractId, userId, project, period, amount, warnPercent, refusePercent } = budget;
     fields.push(contractId, userId, project, period, amount.toString(), text(warnPercent), text(refusePercent));
   }
+  // At the end and only where there is one, so that older lines are what they were.
+  if (row.graceUntil !== null) fields.push(row.graceUntil);
   return JSON.stringify(fields);
 }
 

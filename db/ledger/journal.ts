@@ -97,6 +97,7 @@ export function rowOf({ operation, transfers, absorbed }: JournalEntry): Operati
     effectiveAt: life?.effectiveAt ?? null,
     expiresAt: life?.expiresAt ?? null,
     withdrawnAt: life?.withdrawnAt ?? null,
+    graceUntil: life?.graceUntil ?? null,
     moves: movesOf(transfers),
     lotIds: transfers.map(({ lotId }) => lotId),
     amounts: transfers.map(({ amount }) => amount),
@@ -135,7 +136,7 @@ function askedFor(operation: Operation | Repayment): unknown[] {
       return [...asked, operation.subject, operation.advanceId];
     case 'grant': {
       const { lot } = operation;
-      const { id, poolId, source, amount, effectiveAt, expiresAt, purchasedAt, reference, advance } = lot;
+      const { id, poolId, source, amount, effectiveAt, expiresAt, graceUntil, purchasedAt, reference, advance } = lot;
       return [
         ...asked,
         id,
@@ -148,6 +149,7 @@ function askedFor(operation: Operation | Repayment): unknown[] {
         purchasedAt,
         reference,
         advance,
+        ...ifThere(graceUntil),
       ];
     }
     case 'openBudget': {
@@ -160,8 +162,9 @@ function askedFor(operation: Operation | Repayment): unknown[] {
     case 'withdraw':
       return [...asked, operation.lotId, operation.poolId];
     case 'changeLife': {
-      const { effectiveAt, expiresAt, withdrawnAt } = operation.life;
-      return [...asked, operation.lotId, operation.poolId, effectiveAt, expiresAt, withdrawnAt];
+      const { effectiveAt, expiresAt, withdrawnAt, graceUntil } = operation.life;
+      const lot = [operation.lotId, operation.poolId];
+      return [...asked, ...lot, effectiveAt, expiresAt, withdrawnAt, ...ifThere(graceUntil)];
     }
   }
   const job = [operation.jobId, operation.userId, operation.contractId];
@@ -181,6 +184,11 @@ function askedFor(operation: Operation | Repayment): unknown[] {
     case 'correct':
       return [...asked, ...job, operation.refundId, text(operation.actual)];
   }
+}
+
+/** What older operations did not say is left out where there is none: their hashes are what they were. */
+function ifThere(instant: Instant | null): Instant[] {
+  return instant === null ? [] : [instant];
 }
 
 function text(amount: Credits): string {

@@ -53,7 +53,8 @@ export function poolsOf(operation: Operation): string[] {
 
 /** The columns of a {@link Lot}. */
 export const LOT_COLUMNS = `id, pool_id as "poolId", kind, granted, available, reserved, consumed, expired, withdrawn,
-  effective_at as "effectiveAt", expires_at as "expiresAt", withdrawn_at as "withdrawnAt", ended_as as "endedAs", advance`;
+  effective_at as "effectiveAt", expires_at as "expiresAt", withdrawn_at as "withdrawnAt", grace_until as "graceUntil", ended_as as "endedAs",
+  advance`;
 
 /** Lots that can still pay, hold what a job reserved, or are to be repaid. */
 export const IS_OPEN = '(available > 0 or reserved > 0 or (advance and consumed > 0))';
@@ -161,6 +162,7 @@ type LotJson = Record<Bucket | 'granted' | 'effectiveAt', string> &
   Pick<Lot, 'id' | 'poolId' | 'kind' | 'endedAs' | 'advance'> & {
     readonly expiresAt: string | null;
     readonly withdrawnAt: string | null;
+    readonly graceUntil: string | null;
   };
 
 interface TermJson {
@@ -168,6 +170,7 @@ interface TermJson {
   readonly startsAt: string;
   readonly endsAt: string;
   readonly timeZone: string;
+  readonly suspendedAt: string | null;
   /** Null where nobody who asks was ever authorised. */
   readonly userId: string | null;
   readonly authorisedAt: string | null;
@@ -193,7 +196,7 @@ function poolOf({ id, owner, seq, digest, terms }: PoolJson): LockedPool {
 }
 
 function lotOf(lot: LotJson): Lot {
-  const { id, poolId, kind, endedAs, advance, effectiveAt, expiresAt, withdrawnAt } = lot;
+  const { id, poolId, kind, endedAs, advance, effectiveAt, expiresAt, withdrawnAt, graceUntil } = lot;
   return {
     id,
     poolId,
@@ -207,6 +210,7 @@ function lotOf(lot: LotJson): Lot {
     effectiveAt: instantOfJson(effectiveAt),
     expiresAt: expiresAt === null ? null : instantOfJson(expiresAt),
     withdrawnAt: withdrawnAt === null ? null : instantOfJson(withdrawnAt),
+    graceUntil: graceUntil === null ? null : instantOfJson(graceUntil),
     endedAs,
     advance,
   };
@@ -243,8 +247,13 @@ function rowsOf(columns: JournalJson): RecordedRow[] {
 /** Each contract once, however many of its users were asked for. */
 function contractsOf(terms: readonly TermJson[]): ContractTerm[] {
   const contracts = new Map<string, ContractTerm>();
-  for (const { contractId, startsAt, endsAt } of terms) {
-    contracts.set(contractId, { contractId, startsAt: instantOfJson(startsAt), endsAt: instantOfJson(endsAt) });
+  for (const { contractId, startsAt, endsAt, suspendedAt } of terms) {
+    contracts.set(contractId, {
+      contractId,
+      startsAt: instantOfJson(startsAt),
+      endsAt: instantOfJson(endsAt),
+      suspendedAt: suspendedAt === null ? null : instantOfJson(suspendedAt),
+    });
   }
   return [...contracts.values()];
 }

@@ -77,6 +77,8 @@ create table contract_watches (
   next_at timestamptz
 );
 create index contract_watches_by_next on contract_watches (next_at) where next_at is not null;
+-- Lots that are over and not booked so.
+create index lots_by_end on lots (expires_at) where ended_as is null and expires_at is not null;
 
 grant select, insert on contract_changes, contract_bookings, contract_watches to holdfast_application;
 grant update on contract_watches to holdfast_application;

@@ -77,6 +77,7 @@ export async function appendByHand(trx: Trx, { rows, poolIds, changed, recordedA
         purchased_at: lot.purchasedAt,
         effective_at: lot.effectiveAt,
         expires_at: lot.expiresAt,
+        grace_until: lot.graceUntil,
         advance: lot.advance,
       })),
     );
@@ -92,6 +93,7 @@ export async function appendByHand(trx: Trx, { rows, poolIds, changed, recordedA
       effective_at: row.effectiveAt,
       expires_at: row.expiresAt,
       withdrawn_at: row.withdrawnAt,
+      grace_until: row.graceUntil,
       subject: row.subject,
       refers_to: row.refersTo,
       user_id: row.userId,

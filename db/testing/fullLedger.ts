@@ -97,7 +97,7 @@ export async function fillLedger(database: TestDatabase): Promise<void> {
     reserve({ ...advanced, amount: amount('7'), cap: amount('7'), at: atHour(102), project: 'bridge' }),
     settle({ ...advanced, actual: amount('6.5'), at: atHour(103) }),
   );
-  await apply(grant({ lot: { id: lot(5), amount: amount('5') }, at: atHour(104) }));
+  await apply(grant({ lot: { id: lot(5), amount: amount('5'), graceUntil: atHour(9000) }, at: atHour(104) }));
   await apply(refund({ ...advanced, refundId: idOf('refund', 1), amount: amount('3'), at: atHour(105) }));
   await apply(
     changeLife({

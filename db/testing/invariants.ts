@@ -28,7 +28,7 @@ const SPENDERS = `spenders as (
 
 /** The life of each lot from each operation on that gave it one, up to the next. */
 const LIVES = `lives as (
-  select subject as lot_id, effective_at, expires_at, withdrawn_at, batch_id, position,
+  select subject as lot_id, effective_at, expires_at, withdrawn_at, grace_until, batch_id, position,
     lead(batch_id) over changes as next_batch_id, lead(position) over changes as next_position
   from operations
   where effective_at is not null
@@ -107,8 +107,8 @@ const LAWS: readonly Law[] = [
       from lots l
       left join lives v on v.lot_id = l.id and v.next_batch_id is null
       left join ends e on e.lot_id = l.id
-      where (l.effective_at, l.expires_at, l.withdrawn_at, l.ended_as)
-        is distinct from (v.effective_at, v.expires_at, v.withdrawn_at, e.ended_as)`,
+      where (l.effective_at, l.expires_at, l.withdrawn_at, l.grace_until, l.ended_as)
+        is distinct from (v.effective_at, v.expires_at, v.withdrawn_at, v.grace_until, e.ended_as)`,
   },
   {
     broken: 'something of a lot is available after its end',

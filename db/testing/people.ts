@@ -10,7 +10,7 @@ export async function insertPeople(
   given: {
     readonly world?: number;
     readonly users: readonly string[];
-    readonly contracts: readonly (ContractTerm & { readonly timeZone?: string })[];
+    readonly contracts: readonly (Omit<ContractTerm, 'suspendedAt'> & { readonly timeZone?: string })[];
     readonly authorisations: readonly Authorisation[];
   },
 ): Promise<void> {

@@ -54,6 +54,7 @@ export class LotAccount {
   effectiveAt: Instant | null = null;
   expiresAt: Instant | null = null;
   withdrawnAt: Instant | null = null;
+  graceUntil: Instant | null = null;
   endedAs: LotEnd | null = null;
 
   constructor(
@@ -101,6 +102,7 @@ export class LotAccount {
       expires_at: nullableInstantOf(field(15)),
       withdrawn_at: nullableInstantOf(field(16)),
       ended_as: nullableTextOf(field(17)),
+      grace_until: nullableInstantOf(field(19)),
     };
   }
 
@@ -116,6 +118,7 @@ export class LotAccount {
       expires_at: this.expiresAt,
       withdrawn_at: this.withdrawnAt,
       ended_as: this.endedAs,
+      grace_until: this.graceUntil,
     };
   }
 }

@@ -17,6 +17,7 @@ export interface JournalRow {
   readonly effectiveAt: Instant | null;
   readonly expiresAt: Instant | null;
   readonly withdrawnAt: Instant | null;
+  readonly graceUntil: Instant | null;
   /** Read when they are asked for: mostly nobody does. */
   readonly actor: () => string;
   readonly reason: () => string;
@@ -46,6 +47,7 @@ export function mustFitItsKind(row: JournalRow): void {
     throw new Wrong(NOT_OF_ITS_KIND, kind, `refers_to ${row.refersTo}`);
   if ((row.effectiveAt !== null) !== LIVING.has(kind))
     throw new Wrong(NOT_OF_ITS_KIND, kind, `a life from ${row.effectiveAt}`);
+  if (row.graceUntil !== null && !LIVING.has(kind)) throw new Wrong(NOT_OF_ITS_KIND, kind, `a grace ${row.graceUntil}`);
   if ((row.cap !== null) !== CAPPED.has(kind)) throw new Wrong(NOT_OF_ITS_KIND, kind, `a cap of ${row.cap}`);
   if (row.absorbed !== null && !ABSORBING.has(kind)) throw new Wrong(NOT_OF_ITS_KIND, kind, `${row.absorbed} absorbed`);
 }

@@ -92,6 +92,7 @@ class World {
       effectiveAt: null,
       expiresAt: null,
       withdrawnAt: null,
+      graceUntil: null,
       actor: () => 'test',
       reason: () => 'a test asks for it',
       isMigrated: false,

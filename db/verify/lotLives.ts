@@ -66,7 +66,7 @@ function livingLot({ subject }: JournalRow, lots: ReadonlyMap<string, LotAccount
 }
 
 /** Gives a lot the life that an operation says. Individual lots never expire and alone are withdrawn. */
-function live(lot: LotAccount, { effectiveAt, expiresAt, withdrawnAt }: JournalRow): void {
+function live(lot: LotAccount, { effectiveAt, expiresAt, withdrawnAt, graceUntil }: JournalRow): void {
   if ((lot.kind === 'individual') !== (expiresAt === null)) {
     throw new Wrong('the life does not fit the lot’s kind (R3, R4)', lot.kind, `expires_at ${expiresAt}`);
   }
@@ -76,7 +76,11 @@ function live(lot: LotAccount, { effectiveAt, expiresAt, withdrawnAt }: JournalR
   if (effectiveAt === null || (expiresAt !== null && expiresAt <= effectiveAt)) {
     throw new Wrong('the life is empty (R7)', `after ${effectiveAt}`, String(expiresAt));
   }
+  if (graceUntil !== null && (lot.kind !== 'shared' || expiresAt === null || graceUntil <= expiresAt)) {
+    throw new Wrong('the grace does not follow the expiry of a shared lot (R3)', `after ${expiresAt}`, graceUntil);
+  }
   lot.effectiveAt = effectiveAt;
   lot.expiresAt = expiresAt;
   lot.withdrawnAt = withdrawnAt;
+  lot.graceUntil = graceUntil;
 }

@@ -31,12 +31,14 @@ const MOVES = 16;
 const LOT_IDS = 17;
 const AMOUNTS = 18;
 const REQUEST_HASH = 19;
-const FIELDS = 20;
+/** Stands at the end of the canonical line, behind what a grant or a budget adds, and only where there is one. */
+const GRACE_UNTIL = 20;
+const FIELDS = 21;
 
 const [TEXT, UUID, INTEGER, BIGINT, INSTANT, UUIDS, BIGINTS, BYTES] = [0, 1, 2, 3, 4, 5, 6, 7];
 const FORMS = new Uint8Array(FIELDS).fill(TEXT as number);
 for (const field of [SUBJECT, REFERS_TO, USER, CONTRACT]) FORMS[field] = UUID as number;
-for (const field of [BOOKED_AT, EFFECTIVE_AT, EXPIRES_AT, WITHDRAWN_AT]) FORMS[field] = INSTANT as number;
+for (const field of [BOOKED_AT, EFFECTIVE_AT, EXPIRES_AT, WITHDRAWN_AT, GRACE_UNTIL]) FORMS[field] = INSTANT as number;
 for (const field of [CAP, ABSORBED]) FORMS[field] = BIGINT as number;
 FORMS[POSITION] = INTEGER as number;
 FORMS[LOT_IDS] = UUIDS as number;
@@ -106,6 +108,7 @@ export class OperationLine {
       effectiveAt: null,
       expiresAt: null,
       withdrawnAt: null,
+      graceUntil: null,
       actor: () => this.string(ACTOR),
       reason: () => this.string(REASON),
       moves: '',
@@ -167,31 +170,37 @@ export class OperationLine {
    */
   beginLine(): void {
     if (this.count !== FIELDS) throw new Wrong('the row has other fields', `${FIELDS}`, `${this.count}`);
-    const { text, begins, ends } = this;
+    const { text } = this;
     text.reserve(GROWTH * this.length + 8 * FIELDS);
     if (text.length > 0) text.put(LINE_END);
     text.put(BRACKET);
-    for (let field = 0; field < FIELDS; field += 1) {
+    for (let field = 0; field < GRACE_UNTIL; field += 1) {
       if (field > 0) text.put(COMMA);
-      if (this.isNullInRow(field)) {
-        text.writeNull();
-        continue;
-      }
-      text.put(QUOTE);
-      const begin = text.length;
-      if (this.isBinary) this.writeBinary(field);
-      else this.writeText(field);
-      begins[field] = begin;
-      ends[field] = text.length;
-      text.put(QUOTE);
+      if (this.isNullInRow(field)) text.writeNull();
+      else this.writeField(field);
     }
+  }
+
+  private writeField(field: number): void {
+    const { text } = this;
+    text.put(QUOTE);
+    this.begins[field] = text.length;
+    if (this.isBinary) this.writeBinary(field);
+    else this.writeText(field);
+    this.ends[field] = text.length;
+    text.put(QUOTE);
   }
 
   /** @param more what the line of a grant or of a new budget goes on with. */
   endLine(more: string): void {
-    if (more !== '') this.text.write(more);
-    this.text.reserve(1);
-    this.text.put(BRACKET_END);
+    const { text } = this;
+    if (more !== '') text.write(more);
+    text.reserve(4 + INSTANT_LENGTH);
+    if (!this.isNullInRow(GRACE_UNTIL)) {
+      text.put(COMMA);
+      this.writeField(GRACE_UNTIL);
+    }
+    text.put(BRACKET_END);
   }
 
   /** Whether the row stands at a position of its batch. */
@@ -240,6 +249,7 @@ export class OperationLine {
     row.effectiveAt = this.isNull(EFFECTIVE_AT) ? null : this.instant(EFFECTIVE_AT);
     row.expiresAt = this.isNull(EXPIRES_AT) ? null : this.instant(EXPIRES_AT);
     row.withdrawnAt = this.isNull(WITHDRAWN_AT) ? null : this.instant(WITHDRAWN_AT);
+    row.graceUntil = this.isNull(GRACE_UNTIL) ? null : this.instant(GRACE_UNTIL);
     row.moves = this.string(MOVES);
     row.isMigrated = this.isNull(REQUEST_HASH);
     row.count = this.readAmounts(row.amounts);

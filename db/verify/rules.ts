@@ -49,17 +49,21 @@ export function drawdownOrder(a: LotAccount, b: LotAccount): number {
 }
 
 /**
- * Gives an amount back to a lot: available again, or to its end when the lot is dead by then (R8).
+ * Gives an amount back to a lot: available again, or to its end when the lot is dead for good by then (R3, R8).
  *
  * @param letter where the operation says that it went.
  * @returns where it goes.
  * @throws Wrong when that is elsewhere.
  */
 export function giveBack(lot: LotAccount, amount: bigint, letter: string | undefined, at: Instant): string {
-  const to = lot.endedAs ?? endAt(lot, at) ?? 'available';
+  const to = lot.endedAs ?? (isInGrace(lot, at) ? 'available' : (endAt(lot, at) ?? 'available'));
   if (letter !== to.charAt(0)) throw new Wrong(`what comes back of lot ${lot.id} goes elsewhere (R8)`, to, letter);
   lot[to] += amount;
   return to;
+}
+
+function isInGrace({ graceUntil }: LotAccount, at: Instant): boolean {
+  return graceUntil !== null && at < graceUntil;
 }
 
 /** The earlier of two ends that have come, expiry when they came together. */

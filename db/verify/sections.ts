@@ -51,6 +51,7 @@ const LOTS = [
   'withdrawn_at',
   'ended_as',
   'advance',
+  'grace_until',
 ] as const;
 const BATCHES = ['id', 'recorded_at', 'digest'] as const;
 const OPERATIONS = [
@@ -75,6 +76,7 @@ const OPERATIONS = [
   'lot_ids',
   'amounts',
   'request_hash',
+  'grace_until',
 ] as const;
 const LINKS = ['batch_id', 'pool_id', 'seq', 'head', 'booked_max', 'recorded_at'] as const;
 const JOBS = [

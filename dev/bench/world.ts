@@ -63,6 +63,7 @@ export async function startBenchWorld(): Promise<BenchWorld> {
       amount: parseCredits('1000000'),
       effectiveAt: now(),
       expiresAt: addMilliseconds(now(), 86_400_000),
+      graceUntil: null,
       purchasedAt: now(),
       reference: null,
       advance: false,

@@ -87,6 +87,7 @@ export class Lane {
       effectiveAt: base.at,
       expiresAt: kind === 'individual' ? null : this.daysAfter(base.at, 30),
       withdrawnAt: null,
+      graceUntil: kind === 'shared' && this.one(2) ? this.daysAfter(base.at, 40) : null,
     };
     const lot: GrantOperation['lot'] = {
       id: lotId,
@@ -96,6 +97,7 @@ export class Lane {
       amount: credits(1n + this.amount(400_000_000)),
       effectiveAt: life.effectiveAt,
       expiresAt: life.expiresAt,
+      graceUntil: life.graceUntil,
       purchasedAt: null,
       reference: null,
       advance: kind === 'courtesy' && this.one(2),
@@ -107,7 +109,7 @@ export class Lane {
       const changed =
         kind === 'individual'
           ? { ...life, withdrawnAt: this.one(2) ? this.daysAfter(at.at, 2) : null }
-          : { ...life, expiresAt: this.daysAfter(at.at, 60) };
+          : { ...life, expiresAt: this.daysAfter(at.at, 60), graceUntil: null };
       await this.ask({ ...at, kind: 'changeLife', act: `changeLife/${n}`, lotId, poolId, life: changed });
     }
     // Ends are booked late: what is refused because it is too early is asked for again, days later.

@@ -137,12 +137,15 @@ function storedLotText(lot: Lot): string {
 }
 
 function textOfLot(
-  lot: Pick<Lot, 'poolId' | 'kind' | 'advance' | 'endedAs' | 'effectiveAt' | 'expiresAt' | 'withdrawnAt'>,
+  lot: Pick<
+    Lot,
+    'poolId' | 'kind' | 'advance' | 'endedAs' | 'effectiveAt' | 'expiresAt' | 'withdrawnAt' | 'graceUntil'
+  >,
   counts: Counts | undefined,
 ): string {
-  const { poolId, kind, advance, endedAs, effectiveAt, expiresAt, withdrawnAt } = lot;
+  const { poolId, kind, advance, endedAs, effectiveAt, expiresAt, withdrawnAt, graceUntil } = lot;
   const buckets = STATES.map((state) => `${counts?.[state]} ${state}`).join(', ');
-  return `${buckets}; ${kind}${advance ? ' advance' : ''} of ${poolId} from ${effectiveAt} to ${expiresAt ?? withdrawnAt}${
+  return `${buckets}; ${kind}${advance ? ' advance' : ''} of ${poolId} from ${effectiveAt} to ${expiresAt ?? withdrawnAt}, ${graceUntil}${
     endedAs ? `, ended as ${endedAs}` : ''
   }`;
 }

@@ -58,6 +58,7 @@ export function aLot(given: Partial<Lot> = {}): Lot {
     effectiveAt: atHour(0),
     expiresAt: kind === 'individual' ? null : atHour(HOURS_OF_A_YEAR),
     withdrawnAt: null,
+    graceUntil: null,
     endedAs: null,
     advance: false,
     ...given,
@@ -66,7 +67,7 @@ export function aLot(given: Partial<Lot> = {}): Lot {
 }
 
 export function aTerm(given: Partial<ContractTerm> = {}): ContractTerm {
-  return { contractId: CONTRACT, startsAt: atHour(0), endsAt: atHour(HOURS_OF_A_YEAR), ...given };
+  return { contractId: CONTRACT, startsAt: atHour(0), endsAt: atHour(HOURS_OF_A_YEAR), suspendedAt: null, ...given };
 }
 
 export function anAuthorisation(given: Partial<Authorisation> = {}): Authorisation {
@@ -215,6 +216,7 @@ export function grant({
       amount: amount('10'),
       effectiveAt: atHour(0),
       expiresAt: kind === 'individual' ? null : atHour(HOURS_OF_A_YEAR),
+      graceUntil: null,
       purchasedAt: null,
       reference: null,
       advance: false,
@@ -236,7 +238,7 @@ export function changeLife({
   life,
   ...given
 }: Partial<Omit<ChangeLifeOperation, 'life'>> & { life?: Partial<LotLife> } = {}): ChangeLifeOperation {
-  const quiet = { effectiveAt: atHour(0), expiresAt: atHour(HOURS_OF_A_YEAR), withdrawnAt: null };
+  const quiet = { effectiveAt: atHour(0), expiresAt: atHour(HOURS_OF_A_YEAR), withdrawnAt: null, graceUntil: null };
   return { ...numbered('changeLife'), ...LOT, ...given, kind: 'changeLife', life: { ...quiet, ...life } };
 }
 

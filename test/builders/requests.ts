@@ -112,7 +112,7 @@ export class Requests {
     const edges = [
       ...[...terms.values()].flatMap(({ from, to }) => [from, to]),
       ...authorised.flatMap(({ from, to }) => [from, to]),
-      ...lots.flatMap(({ life }) => [life.effectiveAt, life.expiresAt, life.withdrawnAt]),
+      ...lots.flatMap(({ life }) => [life.effectiveAt, life.expiresAt, life.withdrawnAt, life.graceUntil]),
     ];
     return edges.filter((hour) => hour !== null);
   }
@@ -205,13 +205,14 @@ export class Requests {
     const ownerId = this.owner(chance, kind);
     const effectiveAt = this.hour + chance.between(-10, 4);
     const expires = isRare(chance) ? kind === 'individual' : kind !== 'individual';
+    const expiresAt = expires ? effectiveAt + chance.between(0, 100) : null;
     return {
       do: 'grant',
       lotId: idOf('lot', this.number(), this.world),
       ownerId,
       kind,
       amount: isRare(chance) ? 0 : chance.between(1, 25),
-      life: { effectiveAt, expiresAt: expires ? effectiveAt + chance.between(0, 100) : null, withdrawnAt: null },
+      life: { effectiveAt, expiresAt, withdrawnAt: null, graceUntil: graceAfter(chance, kind, expiresAt) },
       advance: kind === 'courtesy' ? chance.between(1, 3) > 1 : chance.between(1, 40) === 1,
     };
   }
@@ -220,7 +221,12 @@ export class Requests {
   private changeLife(chance: Chance): UnitRequest {
     const named = this.lotFor(chance, ({ kind }) => kind === 'individual' || chance.between(0, 1) === 0);
     const lot = this.model.lots.get(named.lotId);
-    const before: UnitLife = lot?.life ?? { effectiveAt: this.hour, expiresAt: null, withdrawnAt: null };
+    const before: UnitLife = lot?.life ?? {
+      effectiveAt: this.hour,
+      expiresAt: null,
+      withdrawnAt: null,
+      graceUntil: null,
+    };
     const effectiveAt = before.effectiveAt + (isRare(chance) ? chance.between(-4, 4) : 0);
     const later = this.hour + chance.between(-4, 30);
     const isNotice = (lot?.kind === 'individual') !== isRare(chance);
@@ -229,8 +235,14 @@ export class Requests {
           effectiveAt,
           expiresAt: before.expiresAt,
           withdrawnAt: chance.pick([null, this.hour + chance.between(-1, 10), later]),
+          graceUntil: before.graceUntil,
         }
-      : { effectiveAt, expiresAt: later, withdrawnAt: before.withdrawnAt };
+      : {
+          effectiveAt,
+          expiresAt: later,
+          withdrawnAt: before.withdrawnAt,
+          graceUntil: graceAfter(chance, lot?.kind ?? 'shared', later),
+        };
     return { do: 'changeLife', ...named, number: this.number(), life };
   }
 
@@ -376,4 +388,10 @@ function altered(request: UnitRequest): UnitRequest {
     case 'closeBudget':
       return request;
   }
+}
+
+/** Mostly none; now and then one that the kind cannot have, or that is over before it begins. */
+function graceAfter(chance: Chance, kind: UnitLot['kind'], expiresAt: number | null): number | null {
+  const has = kind === 'shared' ? chance.between(1, 2) === 1 : isRare(chance);
+  return has ? (expiresAt ?? 0) + chance.between(isRare(chance) ? -1 : 1, 20) : null;
 }

@@ -9,6 +9,8 @@ export interface UnitLife {
   readonly effectiveAt: number;
   readonly expiresAt: number | null;
   readonly withdrawnAt: number | null;
+  /** R3: until when what comes back after the expiry waits for a renewal. */
+  readonly graceUntil: number | null;
 }
 
 export interface UnitLot {
@@ -525,7 +527,8 @@ export class UnitCredits {
 
   private giveBack(credit: UnitCredit, at: number): void {
     const lot = this.lots.get(credit.lotId);
-    credit.state = (lot && endOf(lot, at)) ?? 'available';
+    credit.state = (lot && endOfReturn(lot, at)) ?? 'available';
+    if (lot && credit.state === 'available' && endOf(lot, at) !== null) this.mark('something came back in a grace');
     credit.jobId = null;
     if (credit.state !== 'available') this.mark('credits came back to a dead lot');
   }
@@ -590,8 +593,16 @@ function concerns(budget: UnitBudget, job: UnitJob): boolean {
   return budget.userId === null ? job.project === budget.project : job.userId === budget.userId;
 }
 
+/** Where what comes back goes: in a grace the end is not certain yet (R3, R8). */
+function endOfReturn(lot: UnitLot, at: number): 'expired' | 'withdrawn' | null {
+  const { graceUntil } = lot.life;
+  if (!lot.endedAs && graceUntil !== null && at < graceUntil) return null;
+  return endOf(lot, at);
+}
+
 /** R3, R4: individual lots have no expiry and may be withdrawn, others have one that comes after their beginning. */
-function fits(kind: UnitLot['kind'], { effectiveAt, expiresAt, withdrawnAt }: UnitLife): boolean {
+function fits(kind: UnitLot['kind'], { effectiveAt, expiresAt, withdrawnAt, graceUntil }: UnitLife): boolean {
+  if (graceUntil !== null && (kind !== 'shared' || expiresAt === null || graceUntil <= expiresAt)) return false;
   if (kind === 'individual') return expiresAt === null;
   return expiresAt !== null && expiresAt > effectiveAt && withdrawnAt === null;
 }

@@ -22,6 +22,7 @@ export function worldOf({ terms, authorised, users, zones }: Setting): World {
       contractId,
       startsAt: instantOf(from),
       endsAt: instantOf(to),
+      suspendedAt: null,
       timeZone: zones.get(contractId) ?? 'UTC',
     })),
     authorisations: authorised.map(({ contractId, userId, from, to }) => ({
@@ -40,8 +41,8 @@ export function operationOf(request: UnitRequest, at: number): Operation {
     case 'grant': {
       const { lotId: id, ownerId: poolId, kind, amount, life, advance } = request;
       const source = kind === 'courtesy' ? ('courtesy' as const) : ('purchase' as const);
-      const { effectiveAt, expiresAt } = lifeOf(life);
-      const lot = { id, poolId, kind, source, amount: micro(amount), effectiveAt, expiresAt, advance };
+      const { effectiveAt, expiresAt, graceUntil } = lifeOf(life);
+      const lot = { id, poolId, kind, source, amount: micro(amount), effectiveAt, expiresAt, graceUntil, advance };
       return { ...base, kind: 'grant', act: 'grant', lot: { ...lot, purchasedAt: null, reference: null } };
     }
     case 'expire':
@@ -106,11 +107,12 @@ function jobOf({ jobId, userId, contractId }: { jobId: string; userId: string; c
   return { jobId, userId, contractId };
 }
 
-export function lifeOf({ effectiveAt, expiresAt, withdrawnAt }: UnitLife) {
+export function lifeOf({ effectiveAt, expiresAt, withdrawnAt, graceUntil }: UnitLife) {
   return {
     effectiveAt: instantOf(effectiveAt),
     expiresAt: expiresAt === null ? null : instantOf(expiresAt),
     withdrawnAt: withdrawnAt === null ? null : instantOf(withdrawnAt),
+    graceUntil: graceUntil === null ? null : instantOf(graceUntil),
   };
 }
 

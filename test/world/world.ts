@@ -17,6 +17,7 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import { v7 as uuidv7 } from 'uuid';
+import { createContractActivities } from '../../activities/contracts';
 import { createJobActivities } from '../../activities/jobActivities';
 import { createReconcileActivities, type WorkflowStatus } from '../../activities/reconcile';
 import type { RunActivities } from '../../activities/run';
@@ -36,9 +37,10 @@ import { formatCredits, parseCredits } from '../../domain/credits';
 import { addMilliseconds, type Instant, instantOfMilliseconds } from '../../domain/instant';
 import type { RunReport } from '../../domain/job';
 import { jobWorkflowId } from '../../domain/job';
-import { sharedLotExpiry } from '../../domain/lots';
+import { sharedLotLife } from '../../domain/lots';
 import type { job } from '../../workflows/job';
 import {
+  CONTRACTS_TASK_QUEUE,
   creditsArrivedSignal,
   EMBEDDED_TASK_QUEUE,
   JOBS_TASK_QUEUE,
@@ -183,8 +185,18 @@ export class World {
         ...createReconcileActivities({
           ledger: this.proxiedLedger,
           workflowStatus: (jobId) => this.workflowStatus(jobId),
+          touchContract: (contractId) => temporalWorkflows(this.client).contractTouched(contractId),
         }),
       },
+    });
+  }
+
+  /** The worker of what is years long, with its real activities. */
+  serveContracts(): Promise<WorkingWorker> {
+    return this.serve({
+      taskQueue: CONTRACTS_TASK_QUEUE,
+      workflowBundle: { codePath: bundlePath() },
+      activities: { ...createContractActivities({ ledger: this.proxiedLedger }) },
     });
   }
 
@@ -211,7 +223,13 @@ export class World {
   /** Grants a shared lot. Nobody is told: see {@link World.tellCreditsArrived}. */
   async grant({ contractId }: Spender, credits: string): Promise<void> {
     const at = addMilliseconds(now(), -1_000);
-    const contractEndsAt = addMilliseconds(at, 3_600 * DAY_MS);
+    const life = sharedLotLife({
+      effectiveAt: at,
+      purchasedAt: at,
+      contractEndsAt: addMilliseconds(at, 3_600 * DAY_MS),
+      graceUntil: null,
+      timeZone: 'UTC',
+    });
     await grantLot(this.ledger, {
       lot: {
         id: uuidv7(),
@@ -219,8 +237,7 @@ export class World {
         kind: 'shared',
         source: 'purchase',
         amount: parseCredits(credits),
-        effectiveAt: at,
-        expiresAt: sharedLotExpiry({ purchasedAt: at, contractEndsAt, timeZone: 'UTC' }),
+        ...life,
         purchasedAt: at,
         reference: 'ORDER-1',
         advance: false,

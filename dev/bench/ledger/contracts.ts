@@ -88,6 +88,7 @@ function grant({
       id: uuidv7(),
       ...lot,
       source: lot.kind === 'individual' ? 'allocation' : 'purchase',
+      graceUntil: null,
       purchasedAt: lot.kind === 'individual' ? null : lot.effectiveAt,
       reference: null,
       advance: false,
