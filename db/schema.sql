@@ -37,6 +37,27 @@ create table attempts (
   constraint attempts_pkey PRIMARY KEY (job_id, number)
 );
 
+create table balance_states (
+  user_id uuid not null,
+  pool_id uuid not null,
+  is_low boolean not null,
+  number integer not null,
+  changed_at timestamp with time zone not null,
+  constraint balance_states_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id),
+  constraint balance_states_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint balance_states_pkey PRIMARY KEY (user_id, pool_id)
+);
+
+create table balance_thresholds (
+  user_id uuid not null,
+  pool_id uuid not null,
+  threshold bigint,
+  constraint balance_threshold_is_in_range CHECK (((threshold >= 0) AND (threshold <= '9000000000000000000'::bigint))),
+  constraint balance_thresholds_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id),
+  constraint balance_thresholds_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint balance_thresholds_pkey PRIMARY KEY (user_id, pool_id)
+);
+
 create table batches (
   id bigint not null,
   recorded_at timestamp with time zone not null,
@@ -180,6 +201,22 @@ create table customers (
   name text not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint customers_pkey PRIMARY KEY (id)
+);
+
+create table digest_entries (
+  user_id uuid not null,
+  key text not null,
+  kind text not null,
+  facts jsonb not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  closed_at timestamp with time zone,
+  notice_id uuid,
+  constraint digest_entry_told_is_closed CHECK (((notice_id IS NULL) OR (closed_at IS NOT NULL))),
+  constraint digest_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 300))),
+  constraint digest_entries_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint digest_entries_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint digest_entries_pkey PRIMARY KEY (user_id, key)
 );
 
 create table idempotency_keys (
@@ -333,6 +370,111 @@ create table moves (
   constraint moves_pkey PRIMARY KEY (move)
 );
 
+create table notice_attempts (
+  notice_id uuid not null,
+  number integer not null,
+  channel text not null,
+  recipients text[] not null,
+  message_id text,
+  language text not null,
+  subject text not null,
+  body text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_attempt_is_numbered CHECK ((number > 0)),
+  constraint notice_channel_is_known CHECK ((channel = ANY (ARRAY['mail'::text, 'administrator'::text, 'in-service'::text]))),
+  constraint notice_message_id_is_of_mail CHECK (((channel = 'mail'::text) = (message_id IS NOT NULL))),
+  constraint notice_attempts_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_attempts_pkey PRIMARY KEY (notice_id, number)
+);
+
+create table notice_bounces (
+  notice_id uuid not null,
+  message_id text not null,
+  reason text not null,
+  actor text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_bounces_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_bounces_pkey PRIMARY KEY (notice_id)
+);
+
+create table notice_deliveries (
+  notice_id uuid not null,
+  user_id uuid not null,
+  kind text not null,
+  state text not null,
+  next_at timestamp with time zone,
+  constraint notice_delivery_state_is_known CHECK ((state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'undeliverable'::text]))),
+  constraint notice_delivery_waits_for_an_instant CHECK (((state = 'waiting'::text) = (next_at IS NOT NULL))),
+  constraint notice_deliveries_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_deliveries_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_deliveries_pkey PRIMARY KEY (notice_id)
+);
+
+create table notice_preferences (
+  user_id uuid not null,
+  digests boolean not null default true,
+  muted text[] not null default '{}'::text[],
+  changed_at timestamp with time zone not null,
+  constraint notice_preferences_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_preferences_pkey PRIMARY KEY (user_id)
+);
+
+create table notice_reads (
+  notice_id uuid not null,
+  user_id uuid not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_reads_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES notices(id),
+  constraint notice_reads_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_reads_pkey PRIMARY KEY (notice_id, user_id)
+);
+
+create table notice_results (
+  notice_id uuid not null,
+  number integer not null,
+  is_known boolean not null default (kind <> 'unknown'::text),
+  kind text not null,
+  answer text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_result_is_known CHECK ((kind = ANY (ARRAY['delivered'::text, 'deferred'::text, 'failed'::text, 'unknown'::text]))),
+  constraint notice_results_notice_id_number_fkey FOREIGN KEY (notice_id, number) REFERENCES notice_attempts(notice_id, number),
+  constraint notice_results_pkey PRIMARY KEY (notice_id, number, is_known)
+);
+
+create table notice_showings (
+  "position" bigint not null generated always as identity,
+  notice_id uuid not null,
+  number integer not null,
+  user_id uuid not null,
+  subject text not null,
+  body text not null,
+  at timestamp with time zone not null,
+  constraint notice_showings_notice_id_number_fkey FOREIGN KEY (notice_id, number) REFERENCES notice_attempts(notice_id, number),
+  constraint notice_showings_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notice_showings_pkey PRIMARY KEY ("position"),
+  constraint notice_showings_notice_id_number_user_id_key UNIQUE (notice_id, number, user_id)
+);
+
+create table notices (
+  id uuid not null,
+  user_id uuid not null,
+  kind text not null,
+  subject_id uuid,
+  facts jsonb not null,
+  required boolean not null,
+  digest_day date,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint notice_kind_is_known CHECK ((kind = ANY (ARRAY['withdrawal'::text, 'withdrawal-reminder'::text, 'withdrawal-rescinded'::text, 'withdrawal-final'::text, 'digest'::text]))),
+  constraint notice_of_a_day_is_a_digest CHECK (((kind = 'digest'::text) = (digest_day IS NOT NULL))),
+  constraint notices_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint notices_pkey PRIMARY KEY (id),
+  constraint one_digest_per_person_and_day UNIQUE (user_id, digest_day)
+);
+
 create table operations (
   batch_id bigint not null,
   booked_at timestamp with time zone not null,
@@ -447,6 +589,14 @@ create table results (
   constraint results_pkey PRIMARY KEY (job_id, attempt, name)
 );
 
+create table unsubscribe_tokens (
+  token_hash bytea not null,
+  user_id uuid not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint unsubscribe_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint unsubscribe_tokens_pkey PRIMARY KEY (token_hash)
+);
+
 create table usage_records (
   job_id uuid not null,
   attempt integer not null,
@@ -483,11 +633,16 @@ CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id)
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
 CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
+CREATE INDEX digest_entries_waiting ON public.digest_entries USING btree (user_id) WHERE (closed_at IS NULL);
 CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
 CREATE INDEX jobs_by_user ON public.jobs USING btree (user_id, id);
 CREATE INDEX jobs_unfinished ON public.jobs USING btree (id) WHERE (ended_at IS NULL);
 CREATE INDEX lots_by_pool ON public.lots USING btree (pool_id, id);
 CREATE INDEX lots_open_by_pool ON public.lots USING btree (pool_id) WHERE ((available > 0) OR (reserved > 0) OR (advance AND (consumed > 0)));
+CREATE INDEX notice_attempts_by_message ON public.notice_attempts USING btree (message_id) WHERE (message_id IS NOT NULL);
+CREATE INDEX digests_waiting ON public.notice_deliveries USING btree (user_id) WHERE ((kind = 'digest'::text) AND (state = 'waiting'::text));
+CREATE INDEX notice_showings_by_user ON public.notice_showings USING btree (user_id, "position");
+CREATE INDEX notices_by_subject ON public.notices USING btree (subject_id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX operations_by_reference ON public.operations USING btree (refers_to) WHERE (refers_to IS NOT NULL);
 CREATE UNIQUE INDEX operations_in_order ON public.operations USING btree (batch_id, "position");
 CREATE UNIQUE INDEX operations_key ON public.operations USING btree (subject, act);
@@ -1239,6 +1394,12 @@ CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCT
 CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
 CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
 CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_attempts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_bounces_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_bounces FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_reads_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_reads FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_results_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_results FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notice_showings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_showings FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER notices_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON operations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_move_credits AFTER INSERT ON operations REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION apply_operations();
 CREATE TRIGGER refunds_are_decided_once BEFORE INSERT ON operations FOR EACH ROW WHEN (new.kind = ANY (ARRAY['refund'::text, 'correct'::text])) EXECUTE FUNCTION decide_once();
@@ -1279,6 +1440,8 @@ grant usage on sequence batch_ids to holdfast_application;
 grant usage on sequence job_events_seq_seq to holdfast_application;
 grant insert, select, update on table api_keys to holdfast_application;
 grant insert, select, update on table attempts to holdfast_application;
+grant insert, select, update on table balance_states to holdfast_application;
+grant delete, insert, select, update on table balance_thresholds to holdfast_application;
 grant insert, select on table batches to holdfast_application;
 grant insert, select, update on table budget_periods to holdfast_application;
 grant insert, select on table budgets to holdfast_application;
@@ -1302,6 +1465,7 @@ grant update (terminates_at) on table contracts to holdfast_application;
 grant update (terms) on table contracts to holdfast_application;
 grant update (version) on table contracts to holdfast_application;
 grant insert, select on table customers to holdfast_application;
+grant insert, select, update on table digest_entries to holdfast_application;
 grant insert, select, update on table idempotency_keys to holdfast_application;
 grant insert, select on table imports to holdfast_application;
 grant insert, select, update on table input_uploads to holdfast_application;
@@ -1313,6 +1477,14 @@ grant select on table loaded_lots to holdfast_application;
 grant insert, select on table lots to holdfast_application;
 grant select on table migrations to holdfast_application;
 grant select on table moves to holdfast_application;
+grant insert, select on table notice_attempts to holdfast_application;
+grant insert, select on table notice_bounces to holdfast_application;
+grant insert, select, update on table notice_deliveries to holdfast_application;
+grant insert, select, update on table notice_preferences to holdfast_application;
+grant insert, select on table notice_reads to holdfast_application;
+grant insert, select on table notice_results to holdfast_application;
+grant insert, select on table notice_showings to holdfast_application;
+grant insert, select on table notices to holdfast_application;
 grant select on table open_reservations to holdfast_application;
 grant insert, select on table operations to holdfast_application;
 grant select on table pools to holdfast_application;
@@ -1323,6 +1495,7 @@ grant insert, select on table refund_rejections to holdfast_application;
 grant insert, select on table refund_requests to holdfast_application;
 grant insert, select on table results to holdfast_application;
 grant select on table transfers to holdfast_application;
+grant insert, select on table unsubscribe_tokens to holdfast_application;
 grant insert, select on table usage_records to holdfast_application;
 grant insert, select on table users to holdfast_application;
 grant update (email) on table users to holdfast_application;
