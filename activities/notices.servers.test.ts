@@ -430,7 +430,10 @@ describe('a digest', () => {
     await turn(person, AT);
     const header = server.mails[0]?.headerLines.find(({ key }) => key === 'list-unsubscribe')?.line ?? '';
     const token = /unsubscribe\/([\w-]+)>/.exec(header)?.[1] ?? '';
-    expect(JSON.stringify(await rows(db, 'select * from unsubscribe_tokens'))).not.toContain(token);
+    expect(token).toHaveLength(32);
+    for (const table of ['unsubscribe_tokens', 'notice_attempts', 'notice_showings']) {
+      expect(JSON.stringify(await db(table).select('*'))).not.toContain(token);
+    }
     await unsubscribe(db, 'another', AT);
     await queue(person, 'b');
     await turn(person, later(DAY_MS));

@@ -84,7 +84,7 @@ export function createNoticeDelivery({ db, channels, contact = '', publicUrl }: 
       ...channel.identify(letter),
       language: first?.language ?? person.language,
       subject: first?.message.subject ?? '',
-      body: first?.message.text ?? '',
+      body: wordsOf(first?.message.text ?? '', letter),
       at: now(),
     });
     // Somebody else is at it: what they heard is looked at next.
@@ -98,7 +98,11 @@ export function createNoticeDelivery({ db, channels, contact = '', publicUrl }: 
       showings:
         result.kind !== 'delivered'
           ? []
-          : letter.addressed.map(({ userId, message }) => ({ userId, subject: message.subject, body: message.text })),
+          : letter.addressed.map(({ userId, message }) => ({
+              userId,
+              subject: message.subject,
+              body: wordsOf(message.text, letter),
+            })),
     });
   }
 
@@ -142,6 +146,11 @@ export function createNoticeDelivery({ db, channels, contact = '', publicUrl }: 
       }
     },
   };
+}
+
+/** What was said, without the secret of a link: who reads the proof must not be able to end somebody's digests. */
+function wordsOf(text: string, { unsubscribeUrl }: Letter): string {
+  return unsubscribeUrl === null ? text : text.replaceAll(unsubscribeUrl, '[…]');
 }
 
 /** What nothing requires is nobody else's business, and is not mailed to who wants no such mail. */

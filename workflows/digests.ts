@@ -19,7 +19,7 @@ export interface DigestsProgress extends DigestsSummary {
 
 const PAGE = 100;
 /** What keeps the history short; a run has one event group a page. */
-const PAGES_MAX = 200;
+const PAGES_MAX = 50;
 const FINDINGS_MAX = 20;
 
 const BEGINNING: DigestsProgress = {

@@ -14,6 +14,8 @@ export interface TestMailServer {
 }
 
 interface Behaviour {
+  /** What our sender is answered; null takes it. */
+  readonly sender: Refusal | null;
   /** What a recipient is answered; null takes it. */
   readonly recipient: (address: string) => Refusal | null;
   /** What is answered to the message; `'drop'` ends the connection after it was read, `'silence'` never answers. */
@@ -25,7 +27,7 @@ interface Refusal {
   readonly text: string;
 }
 
-const WILLING: Behaviour = { recipient: () => null, message: null };
+const WILLING: Behaviour = { sender: null, recipient: () => null, message: null };
 
 /** Starts a server, on a free port unless one is given. */
 export async function startMailServer(port = 0): Promise<TestMailServer> {
@@ -36,6 +38,7 @@ export async function startMailServer(port = 0): Promise<TestMailServer> {
     authOptional: true,
     disabledCommands: ['AUTH', 'STARTTLS'],
     closeTimeout: 50,
+    onMailFrom: (_address, _session, done) => done(errorOf(behaviour.sender)),
     onRcptTo: ({ address }, _session, done) => done(errorOf(behaviour.recipient(address))),
     onData: (stream, _session, done) => {
       const { message } = behaviour;
