@@ -143,7 +143,7 @@ export async function serveJobs(config: Config): Promise<void> {
  */
 async function contractsWorker(config: Config, connection: NativeConnection) {
   const db = connect(databaseUrl(config), {
-    poolMax: 10,
+    poolMax: 16,
     applicationName: 'holdfast contracts',
     statementTimeoutMs: CONTRACTS_STATEMENT_MAX_MS,
   });

@@ -2,7 +2,7 @@
 import { type NoticeLot, WITHDRAWAL_NOTICE_DAYS } from '../domain/notices';
 import { type Reader, sayAmount, sayDay, sayDayOf, sayInstant, sayList } from './format';
 import type { Block } from './page';
-import { emphasis, heading, list, paragraph, type Texts, type Told, table } from './texts';
+import { amounts, emphasis, heading, list, paragraph, type Texts, type Told, table } from './texts';
 
 export const english: Texts = {
   notices: {
@@ -191,7 +191,7 @@ function lotsTable(lots: readonly NoticeLot[], total: string, reader: Reader): B
     reference === null ? `Lot ${lotId}` : `Lot ${lotId} (${reference})`,
     sayAmount(amount, reader),
   ]);
-  return [table(...rows, ['Together', sayAmount(total, reader)])];
+  return [amounts(...rows, ['Together', sayAmount(total, reader)])];
 }
 
 function referenceRow(reference: string | null): [string, string][] {

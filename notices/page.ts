@@ -5,8 +5,8 @@ export type Block =
   /** What must not be overlooked. */
   | { readonly kind: 'emphasis'; readonly text: string }
   | { readonly kind: 'heading'; readonly text: string }
-  /** Labels and values. */
-  | { readonly kind: 'table'; readonly rows: readonly (readonly [label: string, value: string])[] }
+  /** Labels and values; amounts stand under each other. */
+  | { readonly kind: 'table' | 'amounts'; readonly rows: readonly (readonly [label: string, value: string])[] }
   | { readonly kind: 'list'; readonly points: readonly string[] };
 
 export interface Page {
@@ -54,6 +54,7 @@ function textOfBlock(block: Block): string {
       return `${title}\n${'-'.repeat(Math.min(WIDTH, title.length))}`;
     }
     case 'table':
+    case 'amounts':
       return block.rows.map(([label, value]) => wrap(`${label}: ${value}`, '  ')).join('\n');
     case 'list':
       return block.points.map((point) => `- ${wrap(point, '  ').trimStart()}`).join('\n');
@@ -112,8 +113,10 @@ h2 { font-size: 16px; margin: 26px 0 6px; }
 p { margin: 0 0 14px; }
 p.emphasis { padding: 12px 16px; background: #eef2f8; border-left: 4px solid #2f5f9e; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; margin: 0 0 16px; }
-th, td { text-align: left; vertical-align: top; padding: 7px 12px 7px 0; border-bottom: 1px solid #dcdfe4; overflow-wrap: anywhere; }
-th { font-weight: normal; color: #59616d; width: 32%; }
+th, td { text-align: left; vertical-align: top; padding: 7px 20px 7px 0; border-bottom: 1px solid #dcdfe4; overflow-wrap: anywhere; }
+th { font-weight: normal; color: #59616d; width: 26%; }
+.amounts th { width: auto; }
+.amounts td { text-align: right; white-space: nowrap; }
 td { font-variant-numeric: tabular-nums; padding-right: 0; }
 ul { margin: 0 0 14px; padding-left: 22px; }
 li { margin: 0 0 8px; }
@@ -139,11 +142,12 @@ function htmlOfBlock(block: Block): string {
       return `<p class="emphasis">${escaped(block.text)}</p>`;
     case 'heading':
       return `<h2>${escaped(block.text)}</h2>`;
-    case 'table': {
+    case 'table':
+    case 'amounts': {
       const rows = block.rows.map(
         ([label, value]) => `<tr><th scope="row">${escaped(label)}</th><td>${escaped(value)}</td></tr>`,
       );
-      return `<table>\n${rows.join('\n')}\n</table>`;
+      return `<table class="${block.kind}">\n${rows.join('\n')}\n</table>`;
     }
     case 'list':
       return `<ul>\n${block.points.map((point) => `<li>${escaped(point)}</li>`).join('\n')}\n</ul>`;

@@ -47,4 +47,5 @@ export const paragraph = (text: string): Block => ({ kind: 'paragraph', text });
 export const emphasis = (text: string): Block => ({ kind: 'emphasis', text });
 export const heading = (text: string): Block => ({ kind: 'heading', text });
 export const table = (...rows: readonly (readonly [string, string])[]): Block => ({ kind: 'table', rows });
+export const amounts = (...rows: readonly (readonly [string, string])[]): Block => ({ kind: 'amounts', rows });
 export const list = (...points: readonly string[]): Block => ({ kind: 'list', points });
