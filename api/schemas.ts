@@ -9,6 +9,8 @@ import { parseCredits } from '../domain/credits';
 import { parseInstant } from '../domain/instant';
 import { JOB_STATES } from '../domain/job';
 import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
+import { RESULTS } from '../domain/noticeDelivery';
+import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
 
 /** Makes a string schema out of a function that reads strings and throws a sentence. */
@@ -551,6 +553,111 @@ export const dossier = z
   .loose()
   .meta({ id: 'Dossier', description: 'Everything needed to recompute one charge offline.' });
 
+export const notice = z
+  .object({
+    id: uuid,
+    kind: z.enum(NOTICE_KINDS),
+    required: z.boolean().describe('Told whatever the person prefers.'),
+    subjectId: uuid.nullable().describe('What it is about, such as a withdrawal.'),
+    about: z
+      .object({ userId: uuid, name: z.string() })
+      .describe('The person it is for: you, or somebody you administer.'),
+    channel: z.enum(CHANNELS),
+    subject: z.string(),
+    text: z.string(),
+    shownAt: instant,
+    readAt: instant.nullable(),
+    unread: z.boolean().describe('Whether it waits to be read here; what was mailed does not.'),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Notice', description: 'What you were told, in the words in which you were told it.' });
+
+export const noticeProof = z
+  .object({
+    notice: z.object({
+      id: uuid,
+      kind: z.enum(NOTICE_KINDS),
+      userId: uuid,
+      subjectId: uuid.nullable(),
+      required: z.boolean(),
+      at: instant,
+    }),
+    state: z.enum(['waiting', 'delivered', 'undeliverable']),
+    nextAt: instant.nullable().describe('When it is tried again.'),
+    attempts: z.array(
+      z.object({
+        number: count,
+        channel: z.enum(CHANNELS),
+        recipients: z.array(z.string()),
+        messageId: z.string().nullable(),
+        language: z.enum(LANGUAGES),
+        subject: z.string(),
+        text: z.string(),
+        at: instant,
+        result: z.enum(RESULTS).nullable().describe('Null while nothing is known of it.'),
+        answer: z.string().nullable().describe('What the server said.'),
+        answeredAt: instant.nullable(),
+        bounced: z.boolean(),
+      }),
+    ),
+    bounce: z.object({ messageId: z.string(), reason: z.string(), at: instant }).nullable(),
+    readers: z.array(
+      z.object({ userId: uuid, channel: z.enum(CHANNELS), shownAt: instant, readAt: instant.nullable() }),
+    ),
+  })
+  .meta({ id: 'NoticeProof', description: 'Everything that proves what became of a notice.' });
+
+export const bounceRequest = z
+  .strictObject({
+    messageId: text(400).min(1).describe('As the mail had it, with or without its angle brackets.'),
+    reason: text(1000).min(1).describe('What the mail that came back says.'),
+  })
+  .meta({ id: 'BounceRequest' });
+
+export const bounce = z
+  .object({
+    noticeId: uuid,
+    userId: uuid,
+    kind: z.enum(NOTICE_KINDS),
+    subjectId: uuid.nullable(),
+    reason: z.string(),
+    at: instant,
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Bounce', description: 'Which notice came back, and what it is about.' });
+
+const preferences = {
+  language: z.enum(LANGUAGES),
+  timeZone: text(60)
+    .refine(isTimeZone, 'the name of a time zone such as Europe/Berlin')
+    .describe('Whose clock times are given by, and whose morning digests wait for.'),
+  digests: z.boolean().describe('Whether you get digests at all.'),
+  entries: z
+    .partialRecord(z.enum(DIGEST_ENTRY_KINDS), z.boolean())
+    .describe('What digests tell: true or false for each kind of entry.'),
+  thresholds: z
+    .array(
+      z.strictObject({
+        contractId: uuid.nullable().describe('Null for your own credits.'),
+        threshold: amount.nullable().describe('Below it you are warned; null never.'),
+      }),
+    )
+    .max(200)
+    .refine((all) => new Set(all.map(({ contractId }) => contractId)).size === all.length, {
+      message: 'one threshold for a contract, and one for your own credits',
+    })
+    .describe('Without one, administrators are warned below 10 % of what was granted, and others never.'),
+};
+
+export const noticePreferencesRequest = z.strictObject(preferences).meta({
+  id: 'NoticePreferencesRequest',
+  description: 'All of your preferences; kinds of entries that are left out are told.',
+});
+export const noticePreferences = z.object(preferences).meta({
+  id: 'NoticePreferences',
+  description: 'What you want to be told where nothing requires it.',
+});
+
 export const jobEvent = z
   .object({
     kind: z.string(),
@@ -588,6 +695,15 @@ export const transfersQuery = pageQuery
   .refine(({ lot, job, contract, user }) => [lot, job, contract, user].filter(Boolean).length <= 1, {
     message: 'ask for one lot, job, contract or user at a time',
   });
+export const noticesQuery = z.strictObject({
+  limit: pageQuery.shape.limit,
+  cursor: z
+    .string()
+    .regex(/^(unread|read)\.\d{1,18}$/, 'the nextCursor of the page before')
+    .optional(),
+  unread: z.enum(['true']).optional().describe('Only what waits to be read.'),
+});
+export const unsubscribeParams = z.strictObject({ token: text(100) });
 export const idParams = z.strictObject({ id: uuid });
 export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });
 

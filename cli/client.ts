@@ -27,6 +27,7 @@ export type Charge = z.output<typeof schemas.charge>;
 export type Refund = z.output<typeof schemas.refund>;
 export type Budget = z.output<typeof schemas.budget>;
 export type Transfer = z.output<typeof schemas.transfer>;
+export type Notice = z.output<typeof schemas.notice>;
 export type Draw = z.output<typeof schemas.draw>;
 export type QuoteRequest = z.input<typeof schemas.quoteRequest>;
 export type JobRequest = z.input<typeof schemas.jobRequest>;
@@ -253,6 +254,8 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     refund: (id: string) => get<Refund>(refund(id)),
     approveRefund: (id: string) => post<Refund>(`${refund(id)}/approve`, undefined),
     rejectRefund: (id: string, reason: string) => post<Refund>(`${refund(id)}/reject`, { reason }),
+    notices: (query: Query = {}) => get<Page<Notice>>(`/v1/notices${queryOf(query)}`),
+    readNotice: (id: string) => post<Notice>(`/v1/notices/${encodeURIComponent(id)}/read`, undefined),
     transfers: (query: Query = {}) => get<Page<Transfer>>(`/v1/ledger/transfers${queryOf(query)}`),
   };
 }

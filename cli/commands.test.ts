@@ -73,6 +73,7 @@ test.each([
   [['grant', '5', '--reason', 'x', '--user', JOB_ID, '--received', '2020-01-01'], /--received: an instant is written/],
   [['lots', '--as-of', 'yesterday'], /--as-of: an instant is written/],
   [['balance', '--known-at', '2026-01-01'], /--known-at: an instant is written/],
+  [['notices', '--all', '--read', JOB_ID], /Either --read one or list --all/],
   [['budgets', 'set', '5'], /either --user or --project/],
   [['budgets', 'set', '5', '--user', JOB_ID, '--project', 'a'], /either --user or --project/],
   [['budgets', 'set', '-5', '--project', 'a'], /plain decimal/],
@@ -281,4 +282,30 @@ test('what is wrong with the configuration is wrong usage', async () => {
   const { code, stderr } = await holdfast(['jobs'], { PORT: '1e3' });
   expect(code).toBe(2);
   expect(stderr).toMatch(/^PORT must be/);
+});
+
+test('notices are shown with their words, as they wait to be read, and without what moves a cursor', async () => {
+  const notice = {
+    id: JOB_ID,
+    kind: 'withdrawal',
+    channel: 'in-service',
+    subject: 'Notice: 3 credits of yours',
+    text: 'Dear Sana,\n\nuntil then \u001b[2J you can use them.\n',
+    shownAt: '2026-01-31T12:00:00.000000Z',
+    readAt: null,
+    unread: true,
+  };
+  const { env, server } = await apiThat({
+    'GET /v1/notices?limit=20&unread=true': [200, { items: [notice], nextCursor: null }],
+    'GET /v1/notices?limit=20': [200, { items: [], nextCursor: null }],
+    [`POST /v1/notices/${JOB_ID}/read`]: [200, { ...notice, unread: false }],
+  });
+  const shown = await holdfast(['notices'], env);
+  expect(shown.code).toBe(0);
+  expect(shown.stdout).toBe(
+    `Notice: 3 credits of yours\n2026-01-31 12:00:00Z, unread: --read ${JOB_ID}\n\nDear Sana,\n\nuntil then [2J you can use them.\n`,
+  );
+  expect((await holdfast(['notices', '--all'], env)).stdout).toBe('There are no notices.\n');
+  expect((await holdfast(['notices', '--read', JOB_ID], env)).stdout).toBe('Read: Notice: 3 credits of yours\n');
+  expect(server.received.at(-1)?.headers['idempotency-key']).toMatch(/./);
 });

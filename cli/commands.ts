@@ -9,6 +9,7 @@ import { creditCommands } from './commands/credits';
 import { demoCommands } from './commands/demo';
 import { exportCommands } from './commands/export';
 import { jobCommands } from './commands/jobs';
+import { noticeCommands } from './commands/notices';
 import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
@@ -41,6 +42,7 @@ export function buildProgram(terminal: Terminal): Command {
     budgetCommands,
     refundCommands,
     transferCommands,
+    noticeCommands,
     verifyCommands,
     exportCommands,
     aboutCommands,

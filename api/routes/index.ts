@@ -7,6 +7,7 @@ import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
 import { lotRoutes } from './lots';
+import { noticeRoutes } from './notices';
 import { peopleRoutes } from './people';
 import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
@@ -27,6 +28,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...chargeRoutes(dependencies),
     ...refundRoutes(dependencies),
     ...transferRoutes(dependencies),
+    ...noticeRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }
