@@ -12,6 +12,7 @@ import {
   lifeIn,
 } from '../domain/contractCalendar';
 import { digestEntriesOf } from '../domain/contractNotices';
+import type { DoneEntry } from '../domain/contractProgress';
 import { BillingError } from '../domain/errors';
 import { type Instant, laterOf } from '../domain/instant';
 import type { Operation } from '../domain/operations';
@@ -61,9 +62,12 @@ export async function factsOf(db: Db | Trx, contractId: string): Promise<Contrac
     `select ${LOT_COLUMNS}, purchased_at as "purchasedAt" from lots where pool_id = ? and ended_as is null order by id`,
     [contractId],
   );
-  const booked = await rows<{ key: string }>(db, 'select key from contract_bookings where contract_id = ?', [
-    contractId,
-  ]);
+  // Of everything else something else is left: a lot that has ended, a change of the contract.
+  const booked = await rows<{ key: string }>(
+    db,
+    `select key from contract_bookings where contract_id = ? and act in ('end', 'remind')`,
+    [contractId],
+  );
   return { contract, lots, allocationsOf: () => [], booked: new Set(booked.map(({ key }) => key)) };
 }
 
@@ -119,15 +123,15 @@ async function perform(
   at: Instant,
 ): Promise<void> {
   const { contractId } = facts.contract;
-  // Before it is done: afterwards nobody would know that it has to be told. Each is told once, by its key.
-  if (!isStale(entry, calendar, at)) await tell(ledger.db, facts, entry);
   switch (entry.act) {
     case 'activate':
     case 'close':
     case 'renew':
-      await changeByCalendar(ledger.db, contractId, entry.act, entry);
+      await changeByCalendar(ledger.db, contractId, entry.act, entry, (trx) => note(trx, facts, entry));
       return;
     case 'expire':
+      // Before it is done: afterwards nobody would know that it has to be told. Each is told once, by its key.
+      await note(ledger.db, facts, entry);
       await apply(
         ledger,
         entry.lotIds.map((lotId) => ({
@@ -145,9 +149,15 @@ async function perform(
       throw new Error('nothing allocates yet');
     case 'end':
     case 'remind':
-      await markBooked(ledger.db, contractId, entry);
+      if (isStale(entry, calendar, at)) await markBooked(ledger.db, contractId, entry, 0);
+      else await note(ledger.db, facts, entry);
       return;
   }
+}
+
+/** Tells of an entry and marks it. */
+async function note(db: Db | Trx, facts: ContractFacts, entry: CalendarEntry): Promise<void> {
+  await markBooked(db, facts.contract.contractId, entry, await tell(db, facts, entry));
 }
 
 /** Of reminders that are overdue only the last is sent, and none once that of which it reminds is over. */
@@ -158,8 +168,8 @@ function isStale({ of, at: dueAt }: CalendarEntry, calendar: readonly CalendarEn
   return of.at <= at || calendar.some(isLaterOne);
 }
 
-/** Tells those who administer the contract at the time of an entry. */
-async function tell(db: Db, { contract, lots }: ContractFacts, entry: CalendarEntry): Promise<void> {
+/** Tells those who administer the contract at the time of an entry. @returns how many. */
+async function tell(db: Db | Trx, { contract, lots }: ContractFacts, entry: CalendarEntry): Promise<number> {
   const { contractId } = contract;
   const named = lots.filter(({ id }) => entry.lotIds.includes(id));
   const references = await rows<{ id: string; reference: string | null }>(
@@ -173,7 +183,7 @@ async function tell(db: Db, { contract, lots }: ContractFacts, entry: CalendarEn
     lots: named,
     references: new Map(references.map(({ id, reference }) => [id, reference])),
   });
-  if (told.length === 0) return;
+  if (told.length === 0) return 0;
   const people = await rows<{ userId: string }>(
     db,
     `select distinct user_id as "userId"
@@ -187,6 +197,7 @@ async function tell(db: Db, { contract, lots }: ContractFacts, entry: CalendarEn
       await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
     }
   }
+  return people.length;
 }
 
 function afterwards(contract: ContractState, { act, at }: CalendarEntry): ContractState {
@@ -200,10 +211,12 @@ async function changeByCalendar(
   contractId: string,
   kind: 'activate' | 'close' | 'renew',
   { key, at, because }: CalendarEntry,
+  alongside: (trx: Trx) => Promise<void>,
 ): Promise<void> {
   const requestId = `${ACTOR}/${key}`;
+  const asked = { contractId, requestId, change: { kind }, at, actor: ACTOR, reason: because };
   try {
-    await changeContract(db, { contractId, requestId, change: { kind }, at, actor: ACTOR, reason: because });
+    await changeContract(db, asked, alongside);
   } catch (error) {
     if (!(error instanceof BillingError)) throw error;
   }
@@ -219,12 +232,25 @@ async function apply(ledger: Ledger, operations: readonly Operation[]): Promise<
   }
 }
 
-async function markBooked(db: Db, contractId: string, { key, at }: CalendarEntry): Promise<void> {
-  await db.raw('insert into contract_bookings (contract_id, key, at) values (?, ?, ?) on conflict do nothing', [
-    contractId,
-    key,
-    at,
-  ]);
+async function markBooked(
+  db: Db | Trx,
+  contractId: string,
+  { key, act, at }: CalendarEntry,
+  told: number,
+): Promise<void> {
+  await db.raw(
+    'insert into contract_bookings (contract_id, key, act, at, told) values (?, ?, ?, ?, ?) on conflict do nothing',
+    [contractId, key, act, at, told],
+  );
+}
+
+/** What the calendar of a contract brought last, the newest first. */
+export function lastBookings(db: Db, contractId: string, limit: number): Promise<DoneEntry[]> {
+  return rows<DoneEntry>(
+    db,
+    'select act, at, told from contract_bookings where contract_id = ? order by recorded_at desc, at desc limit ?',
+    [contractId, limit],
+  );
 }
 
 async function watch(db: Db, contractId: string, at: Instant, nextAt: Instant | null): Promise<void> {

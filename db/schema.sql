@@ -125,7 +125,9 @@ create table charges (
 create table contract_bookings (
   contract_id uuid not null,
   key text not null,
+  act text not null,
   at timestamp with time zone not null,
+  told integer not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint contract_bookings_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint contract_bookings_pkey PRIMARY KEY (contract_id, key)
