@@ -112,6 +112,10 @@ export async function serveJobs(config: Config): Promise<void> {
     taskQueue: CONTRACTS_TASK_QUEUE,
     every: DIGESTS_EVERY,
   });
+  const touchContract = (contractId: string) => temporalWorkflows(client).contractTouched(contractId);
+  const reconciling = { ledger, workflowStatus: (jobId: string) => workflowStatus(client, jobId), touchContract };
+  // Contracts that came with the data need not wait for the first reconciliation.
+  await createReconcileActivities({ ...reconciling, youngMs: 0 }).wakeContracts({ at: now() });
   const worker = await Worker.create({
     connection,
     namespace: config.temporalNamespace,
@@ -119,12 +123,7 @@ export async function serveJobs(config: Config): Promise<void> {
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
       ...createJobActivities({ ledger }),
-      ...createReconcileActivities({
-        ledger,
-        workflowStatus: (jobId) => workflowStatus(client, jobId),
-        touchContract: (contractId) => temporalWorkflows(client).contractTouched(contractId),
-        youngMs: config.reconcileAfterSeconds * 1_000,
-      }),
+      ...createReconcileActivities({ ...reconciling, youngMs: config.reconcileAfterSeconds * 1_000 }),
     },
     maxCachedWorkflows: 500,
     maxConcurrentActivityTaskExecutions: 20,
