@@ -51,13 +51,15 @@ export interface RunningTemporal extends KnownProcess {
   stop(): Promise<void>;
 }
 
-/** What operators filter workflows by. SQL visibility has ten Keyword columns in all: five are taken. */
+/** What operators filter workflows by. SQL visibility has ten Keyword columns in all: six are taken. */
 export const SEARCH_ATTRIBUTES = {
   CustomerId: 'Keyword',
   ContractId: 'Keyword',
   UserId: 'Keyword',
   Service: 'Keyword',
   BillingState: 'Keyword',
+  ContractState: 'Keyword',
+  NextAt: 'Datetime',
 } as const;
 
 export const DYNAMIC_CONFIG: Readonly<Record<string, string>> = {

@@ -10,11 +10,12 @@ until temporal operator cluster health; do
 done
 temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/null 2>&1 ||
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention 30d
-for name in CustomerId ContractId UserId Service BillingState; do
+for name in CustomerId ContractId UserId Service BillingState ContractState NextAt; do
+  case "$name" in NextAt) type=Datetime ;; *) type=Keyword ;; esac
   # A new namespace takes some seconds to be known everywhere.
   attempts=0
   until temporal operator search-attribute list | grep -qw "$name" ||
-    temporal operator search-attribute create --name "$name" --type Keyword; do
+    temporal operator search-attribute create --name "$name" --type "$type"; do
     attempts=$((attempts + 1))
     [ "$attempts" -lt 30 ] || exit 1
     sleep 2

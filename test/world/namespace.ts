@@ -22,10 +22,13 @@ export async function openNamespace(): Promise<{ client: Client; address: string
     namespace,
     workflowExecutionRetentionPeriod: msToTs('3 days'),
   });
-  const keyword = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
-  const searchAttributes = Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, keyword]));
+  const { INDEXED_VALUE_TYPE_KEYWORD: keyword, INDEXED_VALUE_TYPE_DATETIME: datetime } =
+    temporal.api.enums.v1.IndexedValueType;
+  const searchAttributes = Object.fromEntries(
+    SEARCH_ATTRIBUTES.map(({ name, type }) => [name, type === 'DATETIME' ? datetime : keyword]),
+  );
   const client = new Client({ connection, namespace });
-  const named = SEARCH_ATTRIBUTES.map(({ name }) => `${name} = 'x'`).join(' and ');
+  const named = SEARCH_ATTRIBUTES.map(({ name }) => `${name} is not null`).join(' and ');
   // A namespace is known to every part of the server a moment after it was registered.
   await eventually(`namespace ${namespace} with its search attributes`, async () => {
     try {
