@@ -2,7 +2,7 @@
  * What a withdrawal's workflow calls: a page of at most a hundred users at a time, safe to repeat and to lose at any instant.
  * Business time is the workflow's `at`.
  */
-import { heartbeat, sleep } from '@temporalio/activity';
+import { activityInfo, heartbeat, sleep } from '@temporalio/activity';
 import type { Ledger } from '../db/ledger';
 import {
   changeUsers,
@@ -193,19 +193,26 @@ export function createWithdrawalActivities({ ledger, notices }: WithdrawalDepend
     },
   };
 
-  /** Sends what is due to the users of a page, one by one, not faster than the pause says. @returns how many were tried. */
+  /**
+   * Sends what is due to the users of a page, one by one, not faster than the pause says. Each delivery counts from its own
+   * moment: the 90 days of the last user of a page do not start when its first was told.
+   *
+   * @returns how many were tried.
+   */
   async function sendNotices(
     of: Withdrawal,
-    { page, at, pauseMs }: { page: number; at: Instant; pauseMs: number },
+    { page, at: askedAt, pauseMs }: { page: number; at: Instant; pauseMs: number },
   ): Promise<number> {
-    const users = await dueUsers(db, of.id, page, at);
+    const present = clockFrom(askedAt);
+    const users = await dueUsers(db, of.id, page, askedAt);
     const userIds = users.map(({ userId }) => userId);
     const lots = await lotsOfUsers(db, of.id, userIds);
     let count = 0;
     for (const user of users) {
-      const step = dueOf(user, at);
+      const step = dueOf(user, askedAt);
       if (!step || step.what === 'withdraw') continue;
       const startedMs = performance.now();
+      const at = present();
       const theirs = lots.filter(({ userId }) => userId === user.userId);
       const delivery = await send(of, user, noticeOf(of, { user, step, lots: theirs }), at);
       const rule = (now: WithdrawalUser) => afterDelivery(now, { sent: user, step, delivery, at });
@@ -297,6 +304,17 @@ function afterDelivery(
       return step.what === 'remind' ? reminded(now, step.days, failure) : told(now, at, failure);
     }
   }
+}
+
+/**
+ * The workflow's time as it goes on after an activity was scheduled, waiting for a worker and earlier attempts included. A
+ * workflow whose clock was moved forward is ahead of this machine's: then what passes since now is all that is known.
+ */
+function clockFrom(askedAt: Instant): () => Instant {
+  const { scheduledTimestampMs } = activityInfo();
+  const startedMs = performance.now();
+  return () =>
+    addMilliseconds(askedAt, Math.max(Date.now() - scheduledTimestampMs, Math.floor(performance.now() - startedMs)));
 }
 
 function actingOf({ id, reason }: Withdrawal): Acting {

@@ -7,7 +7,7 @@ import { LOT_COLUMNS } from '../db/ledger';
 import { verifyLedger } from '../db/verify/verifyLedger';
 import { findWithdrawal, startWithdrawal } from '../db/withdrawals/campaign';
 import { formatCredits, parseCredits } from '../domain/credits';
-import { addMilliseconds, type Instant } from '../domain/instant';
+import { addMilliseconds, type Instant, millisecondsOf } from '../domain/instant';
 import type { Lot } from '../domain/lots';
 import type { GrantOperation, Operation } from '../domain/operations';
 import { type WithdrawalUser, withdrawalWorkflowId } from '../domain/withdrawal';
@@ -120,7 +120,10 @@ class Campaign {
     world.watch(this.handle);
   }
 
-  static async start(of: readonly Owner[], options: { pagesPerRun?: number } = {}): Promise<Campaign> {
+  static async start(
+    of: readonly Owner[],
+    options: { pagesPerRun?: number; noticesPerSecond?: number } = {},
+  ): Promise<Campaign> {
     const campaign = new Campaign(of);
     await startWithdrawal(world.db, {
       id: campaign.id,
@@ -128,7 +131,7 @@ class Campaign {
       selection: { lotIds: of.map(({ lotId }) => lotId) },
       createdBy: of[0]?.userId ?? '',
       startedAt: now(),
-      noticesPerSecond: 1_000,
+      noticesPerSecond: options.noticesPerSecond ?? 1_000,
     });
     if (options.pagesPerRun === undefined) {
       await temporalWorkflows(world.client).startWithdrawal({ id: campaign.id, staticSummary: 'A withdrawal' });
@@ -136,7 +139,7 @@ class Campaign {
       await world.client.workflow.start('withdrawal', {
         workflowId: withdrawalWorkflowId(campaign.id),
         taskQueue: 'holdfast-contracts',
-        args: [{ withdrawalId: campaign.id, ...options }],
+        args: [{ withdrawalId: campaign.id, pagesPerRun: options.pagesPerRun }],
       });
     }
     return campaign;
@@ -368,6 +371,20 @@ test('a delivery that is deferred starts the 90 days later, and one that fails k
   expect(delivered.withdrawsAt).toBe(daysAfter(delivered.deliveredAt, 90));
   expect((await lotOf(late)).withdrawnAt).toBe(delivered.withdrawsAt);
   expect((await campaign.user(prompt)).withdrawsAt).not.toBe(delivered.withdrawsAt);
+  await campaign.rescind();
+  await campaign.handle.result();
+});
+
+test('notices go out no faster than the campaign says, and the 90 days of each user start at their own delivery', async () => {
+  const three = await owners(3);
+  const campaign = await Campaign.start(three, { noticesPerSecond: 20 });
+  await campaign.until({ noticed: 3 });
+  const users = await Promise.all(three.map((one) => campaign.user(one)));
+  const deliveries = users.map(({ deliveredAt }) => millisecondsOf(deliveredAt as Instant)).sort((a, b) => a - b);
+  const [first = 0, second = 0, third = 0] = deliveries;
+  // One of four lanes has a quarter of the pace.
+  expect(second - first).toBeGreaterThanOrEqual(195);
+  expect(third - second).toBeGreaterThanOrEqual(195);
   await campaign.rescind();
   await campaign.handle.result();
 });

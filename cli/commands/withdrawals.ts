@@ -172,7 +172,10 @@ function tellPage<T>(
   { body, text }: Answer<Page<T>>,
   view: (items: readonly T[], paint: Paint) => string,
 ): void {
-  if (output.json) return output.raw(text);
+  if (output.json) {
+    output.raw(text);
+    return;
+  }
   output.say(view(body.items, output.paint));
   if (body.nextCursor) output.note(`There are more: --cursor ${body.nextCursor}`);
 }
