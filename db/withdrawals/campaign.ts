@@ -282,12 +282,13 @@ export function changeUsers(
     );
     const after = found.map((user) => ({ before: user, now: rule(user) }));
     const changed = after.filter(({ before, now }) => before !== now).map(({ now }) => now);
-    if (changed.length > 0) await writeUsers(trx, id, changed);
+    if (changed.length > 0) await writeUsers(trx, id, page, changed);
     return after.map(({ now }) => now);
   });
 }
 
-async function writeUsers(trx: Trx, id: string, users: readonly WithdrawalUser[]): Promise<void> {
+/** The page is named as well: before the new rows are analysed a join by the ids alone would read the whole campaign. */
+async function writeUsers(trx: Trx, id: string, page: number, users: readonly WithdrawalUser[]): Promise<void> {
   await trx.raw(
     `update withdrawal_users u
      set state = n.state, changed_at = n."changedAt", next_at = n."nextAt", delivered_at = n."deliveredAt",
@@ -296,8 +297,8 @@ async function writeUsers(trx: Trx, id: string, users: readonly WithdrawalUser[]
      from jsonb_to_recordset(?::jsonb) as n ("userId" uuid, state text, "changedAt" timestamptz, "nextAt" timestamptz,
        "deliveredAt" timestamptz, channel text, "withdrawsAt" timestamptz, reminded int, "toldAt" timestamptz, round int,
        failure text)
-     where u.withdrawal_id = ? and u.user_id = n."userId"`,
-    [JSON.stringify(users), id],
+     where u.withdrawal_id = ? and u.page = ? and u.user_id = n."userId"`,
+    [JSON.stringify(users), id, page],
   );
 }
 
@@ -328,11 +329,13 @@ export function lotsOfUsers(db: Db, id: string, userIds: readonly string[]): Pro
     db,
     `select s.user_id as "userId", s.lot_id as "lotId", l.reference, l.available, l.reserved, l.withdrawn,
        l.ended_as is not null as "isEnded"
-     from withdrawal_lots s
+     from unnest(?::uuid[]) as asked (id)
+     cross join lateral (
+       select user_id, lot_id from withdrawal_lots where withdrawal_id = ? and user_id = asked.id offset 0
+     ) s
      join lots l on l.id = s.lot_id
-     where s.withdrawal_id = ? and s.user_id = any(?::uuid[])
      order by s.lot_id`,
-    [id, userIds],
+    [userIds, id],
   );
 }
 

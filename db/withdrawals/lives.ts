@@ -85,11 +85,14 @@ function lotsWithAnotherEnd(
      join withdrawal_lots s on s.withdrawal_id = u.withdrawal_id and s.user_id = u.user_id
      join lots l on l.id = s.lot_id
      cross join lateral (
-       select min(other.withdraws_at) as ends_at
+       -- One user at a time: before the new rows are analysed a join would read every user that is noticed, for each lot.
+       select min((
+         select other.withdraws_at from withdrawal_users other
+         where other.withdrawal_id = theirs.withdrawal_id and other.user_id = theirs.user_id
+           and other.state in ('noticed', 'withdrawn')
+       )) as ends_at
        from withdrawal_lots theirs
-       join withdrawal_users other
-         on other.withdrawal_id = theirs.withdrawal_id and other.user_id = theirs.user_id
-       where theirs.lot_id = l.id and other.state in ('noticed', 'withdrawn')
+       where theirs.lot_id = l.id
      ) said
      where u.withdrawal_id = ? and u.page = ? and l.ended_as is null and l.withdrawn_at is distinct from said.ends_at`,
     [`${actOf(withdrawalId)}%`, withdrawalId, page],
