@@ -149,7 +149,17 @@ export function temporalWorkflows(client: Client): Workflows {
           throw error;
         });
       } catch (error) {
-        throw refusalOf(error);
+        const hasEnded = [WorkflowNotFoundError, WorkflowFailedError, WorkflowUpdateFailedError].some(
+          (kind) => error instanceof kind,
+        );
+        if (!hasEnded) throw refusalOf(error);
+        // The next request starts a run that answers from the database.
+        throw new BillingError(
+          'unavailable',
+          'The withdrawal’s workflow ended in this moment; send the same request again.',
+          {},
+          { cause: error },
+        );
       }
     },
     async noticeBounced(withdrawalId, userId, at) {

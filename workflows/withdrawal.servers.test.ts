@@ -353,6 +353,50 @@ test('after it took effect a rescission changes nothing and names whose credits 
   await campaign.handle.result();
 });
 
+test('operators see how far a campaign is, and which messages it understands', async () => {
+  const [reached, unreached] = (await owners(2)) as [Owner, Owner];
+  notices.script(unreached.userId, { outcome: 'undeliverable', reason: 'No channel reaches the user.' });
+  const campaign = await Campaign.start([reached, unreached]);
+  await campaign.until({ noticed: 1, undeliverable: 1 });
+  const seen = await campaign.handle.query<Metadata>('__temporal_workflow_metadata');
+  const { withdrawsAt } = await campaign.user(reached);
+  expect(seen.currentDetails?.split('\n')).toEqual([
+    '**running**: the programme ends',
+    '',
+    '| waiting | noticed | rescinded | withdrawn | undeliverable |',
+    '| ------: | ------: | --------: | --------: | ------------: |',
+    '| 0 | 1 | 0 | 0 | 1 |',
+    '',
+    `- next: a reminder 30 days before the end, at **${daysAfter(withdrawsAt, -30)}**`,
+    '- undeliverable users wait for the update `retry` or `rescind`',
+    `- user ${unreached.userId}: No channel reaches the user.`,
+  ]);
+  const { queryDefinitions = [], signalDefinitions = [], updateDefinitions = [] } = seen.definition ?? {};
+  const described = [...queryDefinitions, ...signalDefinitions, ...updateDefinitions]
+    .filter(({ name }) => !name?.startsWith('__'))
+    .map(({ name, description }) => ({ name, isDescribed: (description?.length ?? 0) > 20 }));
+  expect(described).toEqual(
+    ['withdrawal', 'noticeBounced', 'rescind', 'retry'].map((name) => ({ name, isDescribed: true })),
+  );
+  await campaign.rescind();
+  await campaign.handle.result();
+});
+
+interface Described {
+  readonly name?: string;
+  readonly description?: string;
+}
+
+/** What the Temporal UI asks of a workflow. */
+interface Metadata {
+  readonly currentDetails?: string;
+  readonly definition?: {
+    readonly queryDefinitions?: readonly Described[];
+    readonly signalDefinitions?: readonly Described[];
+    readonly updateDefinitions?: readonly Described[];
+  };
+}
+
 test('a delivery that is deferred starts the 90 days later, and one that fails keeps nobody else waiting', async () => {
   const [late, failing, prompt] = (await owners(3)) as [Owner, Owner, Owner];
   notices.script(late.userId, { outcome: 'deferred', retryAt: daysAfter(now(), 2) });

@@ -84,7 +84,6 @@ class Campaign {
   private look: WithdrawalLook | undefined;
   /** Something happened that the last look does not know. */
   private attention = false;
-  private hasEnded = false;
   private pagesWorked = 0;
   private gatherUntilMs = 0;
   private shownNextAt: Instant | null = null;
@@ -113,7 +112,6 @@ class Campaign {
     return CancellationScope.nonCancellable(async () => {
       const { counts } = await this.workThrough();
       await endWithdrawal(this.present());
-      this.hasEnded = true;
       this.showNext(null);
       // Whoever asked in the last moment gets an answer, not a workflow that is gone.
       await condition(allHandlersFinished);
@@ -186,7 +184,6 @@ class Campaign {
         throw new TypeError(`userIds is "all" or a list of 1 to ${WITHDRAWAL_NAMES_MAX} ids of users`);
       }
     }
-    if (this.hasEnded) throw new Error('the campaign has ended; every user was withdrawn from or rescinded');
   }
 
   private async rescind(asking: WithdrawalAsking): Promise<RescindAnswer> {
