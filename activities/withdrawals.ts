@@ -32,6 +32,7 @@ import {
   delivered,
   describeStep,
   dueOf,
+  letGo,
   postponed,
   reminded,
   rescinded,
@@ -214,9 +215,14 @@ export function createWithdrawalActivities({ ledger, notices }: WithdrawalDepend
       const startedMs = performance.now();
       const at = present();
       const theirs = lots.filter(({ userId }) => userId === user.userId);
+      const change = (rule: (now: WithdrawalUser) => WithdrawalUser) =>
+        changeUsers(db, of.id, { page, users: [user.userId] }, rule);
+      if (step.what === 'deliver' && theirs.every(({ isEnded }) => isEnded)) {
+        await change((now) => letGo(now, at));
+        continue;
+      }
       const delivery = await send(of, user, noticeOf(of, { user, step, lots: theirs }), at);
-      const rule = (now: WithdrawalUser) => afterDelivery(now, { sent: user, step, delivery, at });
-      await changeUsers(db, of.id, { page, users: [user.userId] }, rule);
+      await change((now) => afterDelivery(now, { sent: user, step, delivery, at }));
       heartbeat(++count);
       await sleep(Math.max(0, pauseMs - (performance.now() - startedMs)));
     }

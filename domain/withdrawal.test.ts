@@ -4,6 +4,7 @@ import {
   bounced,
   delivered,
   dueOf,
+  letGo,
   postponed,
   reminded,
   rescinded,
@@ -116,6 +117,13 @@ describe('a notice that came back', () => {
     expect(bounced(noticed, START)).toBe(noticed);
     expect(bounced(waiting, END)).toBe(waiting);
   });
+});
+
+test('a user without a living lot is let go before a notice, and never after', () => {
+  const gone = letGo(waiting, DELIVERED);
+  expect(gone).toMatchObject({ state: 'rescinded', nextAt: null });
+  expect(stepsOf(gone)).toEqual([]);
+  expect(letGo(noticed, DELIVERED)).toBe(noticed);
 });
 
 test('an undeliverable notice is tried again as another, when somebody asks', () => {

@@ -168,6 +168,12 @@ export function tookEffect({ state, withdrawsAt }: WithdrawalUser, at: Instant):
   return state === 'withdrawn' || (state === 'noticed' && withdrawsAt !== null && withdrawsAt <= at);
 }
 
+/** Every selected lot of a waiting user ended otherwise: there is nothing to tell them, and nothing to take. */
+export function letGo(user: WithdrawalUser, at: Instant): WithdrawalUser {
+  if (user.state !== 'waiting') return user;
+  return changed(user, { state: 'rescinded', changedAt: at, failure: 'Every selected lot ended otherwise.' });
+}
+
 /** A rescission: the user's credits stay, unless the withdrawal took effect. */
 export function rescinded(user: WithdrawalUser, at: Instant): WithdrawalUser {
   if (user.state === 'rescinded' || tookEffect(user, at)) return user;
