@@ -12,6 +12,7 @@ import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
 import { RESULTS } from '../domain/noticeDelivery';
 import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
+import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
 
 /** Makes a string schema out of a function that reads strings and throws a sentence. */
 function readBy(read: (text: string) => unknown, schema: z.ZodString) {
@@ -669,6 +670,123 @@ export const jobEvent = z
 
 export const health = z.object({ ready: z.boolean(), parts: z.record(z.string(), z.string()) }).meta({ id: 'Health' });
 
+const someOf = (what: string) => z.array(uuid).min(1).max(WITHDRAWAL_NAMES_MAX).describe(what);
+export const withdrawalSelection = z
+  .union(
+    [
+      z.strictObject({ userIds: someOf('All individual lots of these users.') }),
+      z.strictObject({ lotIds: someOf('These individual lots.') }),
+      z.strictObject({ customerId: uuid.describe('All individual lots of a customer’s users.') }),
+      z.strictObject({ grantedBefore: instant.describe('All individual lots granted before this instant.') }),
+    ],
+    'select by one of userIds, lotIds, customerId and grantedBefore',
+  )
+  .meta({ id: 'WithdrawalSelection', description: 'Of what is selected, the living lots that hold credits.' });
+
+export const withdrawalPreviewRequest = z
+  .strictObject({
+    selection: withdrawalSelection,
+    limit: z.number().int().min(1).max(200).default(50),
+    cursor: uuid.optional().describe('The nextCursor of the page before.'),
+  })
+  .meta({ id: 'WithdrawalPreviewRequest' });
+
+const selected = {
+  users: count,
+  lots: count,
+  available: amount,
+  reserved: amount.describe('What jobs hold of it: they keep it, and what they give back later is withdrawn.'),
+};
+export const withdrawalPreview = z
+  .object({
+    ...selected,
+    items: z
+      .array(
+        z.object({
+          userId: uuid,
+          name: z.string(),
+          email: z.string(),
+          lots: count,
+          available: amount,
+          reserved: amount,
+        }),
+      )
+      .describe('A page of the users.'),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: 'WithdrawalPreview', description: 'Who and what a withdrawal would concern now.' });
+
+export const withdrawalRequest = z
+  .strictObject({
+    selection: withdrawalSelection,
+    reason: reason.describe('Why; every notice says it.'),
+    noticesPerSecond: z.number().int().min(1).max(1_000).default(20).describe('How fast notices go out at most.'),
+  })
+  .meta({ id: 'WithdrawalRequest' });
+
+export const withdrawal = z
+  .object({
+    id: uuid,
+    reason: z.string(),
+    selection: withdrawalSelection,
+    selected: z.object(selected).describe('What was selected when it started.'),
+    noticesPerSecond: count,
+    createdBy: uuid,
+    startedAt: instant,
+    state: z.enum(WITHDRAWAL_STATES),
+    endedAt: instant.nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Withdrawal', description: 'A campaign that takes individual credits back 90 days after a notice.' });
+
+export const withdrawalWithCounts = withdrawal
+  .extend({
+    counts: z
+      .object({ waiting: count, noticed: count, rescinded: count, withdrawn: count, undeliverable: count })
+      .describe('How many users are where.'),
+    nextAt: instant.nullable().describe('When something happens next; null when nothing does by itself.'),
+    nextWhat: z.string().nullable(),
+  })
+  .meta({ id: 'WithdrawalWithCounts' });
+
+export const withdrawalUser = z
+  .object({
+    userId: uuid,
+    state: z.enum(WITHDRAWAL_USER_STATES),
+    changedAt: instant.describe('Since when.'),
+    deliveredAt: instant.nullable().describe('When the notice that counts was delivered.'),
+    channel: z.string().nullable(),
+    withdrawsAt: instant.nullable().describe('From when on the credits are gone: 90 days of 24 hours later.'),
+    failure: z.string().nullable().describe('What went wrong last.'),
+  })
+  .meta({ id: 'WithdrawalUser', description: 'Where a withdrawal is with one user.' });
+
+export const pendingWithdrawal = z
+  .object({
+    withdrawalId: uuid,
+    reason: z.string(),
+    deliveredAt: instant,
+    channel: z.string(),
+    withdrawsAt: instant,
+    lots: z.array(z.object({ lotId: uuid, reference: z.string().nullable(), available: amount, reserved: amount })),
+  })
+  .meta({ id: 'PendingWithdrawal', description: 'A withdrawal that a user was told of and that is still to come.' });
+
+export const rescindRequest = z
+  .strictObject({
+    userIds: z.union([z.literal('all'), someOf('These users.')], 'all, or a list of ids of users'),
+    reason,
+  })
+  .meta({ id: 'RescindRequest' });
+
+export const rescission = z
+  .object({
+    rescinded: count.describe('Users who keep their credits, those of earlier rescissions included.'),
+    tookEffect: z.array(uuid).describe('Users whose credits are gone: nothing was changed for them.'),
+    tookEffectCount: count,
+  })
+  .meta({ id: 'Rescission' });
+
 /** A page of a list; `nextCursor` is null on the last one. */
 export function pageOf<Item extends z.ZodType>(item: Item, id: string) {
   return z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
@@ -704,6 +822,7 @@ export const noticesQuery = z.strictObject({
   unread: z.enum(['true']).optional().describe('Only what waits to be read.'),
 });
 export const unsubscribeParams = z.strictObject({ token: text(100) });
+export const withdrawalUsersQuery = pageQuery.extend({ state: z.enum(WITHDRAWAL_USER_STATES).optional() });
 export const idParams = z.strictObject({ id: uuid });
 export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });
 

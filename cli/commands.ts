@@ -14,6 +14,7 @@ import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
 import { verifyCommands } from './commands/verify';
+import { withdrawalCommands } from './commands/withdrawals';
 import { describeProblem, EndsWith, EXIT, exitCodeOf } from './failures';
 import type { GlobalOptions } from './invocation';
 import { printable, type Terminal } from './output';
@@ -41,6 +42,7 @@ export function buildProgram(terminal: Terminal): Command {
     chargeCommands,
     budgetCommands,
     refundCommands,
+    withdrawalCommands,
     transferCommands,
     noticeCommands,
     verifyCommands,

@@ -19,10 +19,12 @@ import { createNoticeDelivery } from '../activities/notices';
 import { createReconcileActivities } from '../activities/reconcile';
 import { createRunActivities } from '../activities/run';
 import { createSlots } from '../activities/slots';
+import { createWithdrawalActivities } from '../activities/withdrawals';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
 import { connect } from '../db/client';
 import { openLedger } from '../db/ledger';
+import { createNotice } from '../db/notices';
 import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { type Instant, instantOfMilliseconds } from '../domain/instant';
@@ -164,6 +166,10 @@ async function contractsWorker(config: Config, connection: NativeConnection) {
     activities: {
       ...createContractActivities({ ledger }),
       ...createDigestActivities({ db, delivery }),
+      ...createWithdrawalActivities({
+        ledger,
+        notices: { create: (notice) => createNotice(db, notice), deliver: delivery.deliver },
+      }),
     },
     maxCachedWorkflows: 200,
     maxConcurrentWorkflowTaskExecutions: 10,

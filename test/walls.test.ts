@@ -48,7 +48,14 @@ const WALLS: Readonly<Record<string, Wall>> = {
     packages: ['@temporalio/common', '@temporalio/workflow'],
   },
   api: {
-    rooms: ['domain', 'db', 'services', 'workflows/messages', 'workflows/searchAttributes'],
+    rooms: [
+      'domain',
+      'db',
+      'services',
+      'workflows/messages',
+      'workflows/searchAttributes',
+      'workflows/withdrawalMessages',
+    ],
     types: ['workflows'],
     builtins: true,
     packages: [

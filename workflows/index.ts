@@ -2,3 +2,4 @@ export { contract } from './contract';
 export { digests } from './digests';
 export { job } from './job';
 export { reconcile } from './reconcile';
+export { withdrawal } from './withdrawal';

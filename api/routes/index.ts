@@ -13,6 +13,7 @@ import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
 import { transferRoutes } from './transfers';
+import { withdrawalRoutes } from './withdrawals';
 
 /** Every route there is, in the order in which the documentation lists them. */
 export function allRoutes(dependencies: ApiDependencies): Route[] {
@@ -27,6 +28,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),
     ...refundRoutes(dependencies),
+    ...withdrawalRoutes(dependencies),
     ...transferRoutes(dependencies),
     ...noticeRoutes(dependencies),
     ...healthRoutes(dependencies),

@@ -24,7 +24,7 @@ import { sendUnsubscribed, sendUnsubscribeQuestion } from '../unsubscribePage';
 
 const TAG = 'Notices';
 
-export function noticeRoutes({ db }: ApiDependencies): Route[] {
+export function noticeRoutes({ db, workflows }: ApiDependencies): Route[] {
   const page = { description: 'A page that says the same to everybody.', mediaType: 'text/html' };
 
   return [
@@ -92,7 +92,7 @@ export function noticeRoutes({ db }: ApiDependencies): Route[] {
       body: schemas.bounceRequest,
       idempotent: true,
       answers: { 200: { description: 'The notice that it was.', schema: schemas.bounce } },
-      refusals: ['not_found'],
+      refusals: ['not_found', 'unavailable'],
       handle: async ({ person, body, claimedAt }) => {
         const messageId = `<${body.messageId.trim().replace(/^<|>$/g, '')}>`;
         const bounced = await recordBounce(db, {
@@ -102,6 +102,10 @@ export function noticeRoutes({ db }: ApiDependencies): Route[] {
           actor: person.userId,
         });
         if (!bounced) throw notFound('mail');
+        // The 90 days that began with its delivery did not begin. Who cannot be reached now is told by a repeat.
+        if (bounced.kind === 'withdrawal' && bounced.subjectId !== null) {
+          await workflows.noticeBounced(bounced.subjectId, bounced.userId, bounced.at);
+        }
         return {
           status: 200,
           body: { ...bounced, links: { deliveries: `/v1/notices/${bounced.noticeId}/deliveries` } },
