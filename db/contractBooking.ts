@@ -2,6 +2,7 @@
  * Does what a contract's calendar lists up to an instant, each thing with its own instant as `bookedAt` (R3, R13). Everything
  * in here can be done again: what was done is found done.
  */
+import type { AllocationDue } from '../domain/allocation';
 import { type ContractState, planContractChange } from '../domain/contract';
 import {
   type CalendarEntry,
@@ -15,6 +16,7 @@ import { digestEntriesOf } from '../domain/contractNotices';
 import { BillingError } from '../domain/errors';
 import { type Instant, laterOf } from '../domain/instant';
 import type { Operation } from '../domain/operations';
+import { type Allocation, allocationsOf, claimAllocation, grantAllocation } from './allocationRules';
 import { type Db, rows, type Trx } from './client';
 import { changeContract, getContractState } from './contracts';
 import { queueDigestEntry } from './digests';
@@ -30,8 +32,15 @@ export interface Booked {
   readonly more: boolean;
 }
 
+/** What a contract's calendar is made of, with all that an allocation needs to be made. */
+interface Facts extends ContractFacts {
+  readonly allocationsOf: (contract: ContractState) => readonly AllocationDue[];
+}
+
 /** So much is done in one call, so that it is short; each is a transaction or two. */
 const ACTS_MAX = 25;
+/** So many allocations are one of them, as far as they come without anything between them. */
+const ALLOCATIONS_MAX = 20;
 const ACTOR = 'calendar';
 
 /** @throws Error when there is no such contract; whatever Postgres fails with. */
@@ -54,7 +63,7 @@ export async function bookDue(ledger: Ledger, contractId: string, at: Instant): 
 }
 
 /** What a contract's calendar is made of. */
-export async function factsOf(db: Db | Trx, contractId: string): Promise<ContractFacts> {
+export async function factsOf(db: Db | Trx, contractId: string): Promise<Facts> {
   const contract = await getContractState(db, contractId);
   const lots = await rows<ContractLot>(
     db,
@@ -64,7 +73,12 @@ export async function factsOf(db: Db | Trx, contractId: string): Promise<Contrac
   const booked = await rows<{ key: string }>(db, 'select key from contract_bookings where contract_id = ?', [
     contractId,
   ]);
-  return { contract, lots, allocationsOf: () => [], booked: new Set(booked.map(({ key }) => key)) };
+  return {
+    contract,
+    lots,
+    allocationsOf: await allocationsOf(db, contractId),
+    booked: new Set(booked.map(({ key }) => key)),
+  };
 }
 
 /**
@@ -113,14 +127,14 @@ async function deriveLives(ledger: Ledger, { contract, lots }: ContractFacts, at
 /** Does one thing of the calendar. What somebody else did or undid meanwhile is no error: the calendar is made anew. */
 async function perform(
   ledger: Ledger,
-  facts: ContractFacts,
+  facts: Facts,
   entry: CalendarEntry,
   calendar: readonly CalendarEntry[],
   at: Instant,
 ): Promise<void> {
   const { contractId } = facts.contract;
   // Before it is done: afterwards nobody would know that it has to be told. Each is told once, by its key.
-  if (!isStale(entry, calendar, at)) await tell(ledger.db, facts, entry);
+  if (entry.act !== 'allocate' && !isStale(entry, calendar, at)) await tell(ledger.db, facts, entry);
   switch (entry.act) {
     case 'activate':
     case 'close':
@@ -142,7 +156,8 @@ async function perform(
       );
       return;
     case 'allocate':
-      throw new Error('nothing allocates yet');
+      await allocateTogether(ledger, facts, calendar, at);
+      return;
     case 'end':
     case 'remind':
       await markBooked(ledger.db, contractId, entry);
@@ -158,8 +173,32 @@ function isStale({ of, at: dueAt }: CalendarEntry, calendar: readonly CalendarEn
   return of.at <= at || calendar.some(isLaterOne);
 }
 
-/** Tells those who administer the contract at the time of an entry. */
-async function tell(db: Db, { contract, lots }: ContractFacts, entry: CalendarEntry): Promise<void> {
+/** Does the allocations that are due first, many side by side: their grants share transactions of the ledger. */
+async function allocateTogether(
+  ledger: Ledger,
+  facts: Facts,
+  calendar: readonly CalendarEntry[],
+  at: Instant,
+): Promise<void> {
+  const next = calendar.findIndex((entry) => entry.act !== 'allocate' || entry.at > at);
+  const entries = calendar.slice(0, Math.min(next < 0 ? calendar.length : next, ALLOCATIONS_MAX));
+  const due = new Map(facts.allocationsOf(facts.contract).map((one) => [one.key, one]));
+  await Promise.all(
+    entries.map(async (entry) => {
+      const one = due.get(entry.key);
+      if (!one) throw new Error(`nothing is due as ${entry.key}`);
+      const claim = await claimAllocation(ledger.db, one, facts.contract, { actor: ACTOR });
+      // Somebody else was faster and counted otherwise: the calendar is made anew.
+      if (!claim) return;
+      await tell(ledger.db, facts, entry, claim);
+      await grantAllocation(ledger, claim);
+    }),
+  );
+}
+
+/** Tells those who administer the contract at the time of an entry, or the user whose lot it brings. */
+async function tell(db: Db, facts: ContractFacts, entry: CalendarEntry, allocated?: Allocation): Promise<void> {
+  const { contract, lots } = facts;
   const { contractId } = contract;
   const named = lots.filter(({ id }) => entry.lotIds.includes(id));
   const references = await rows<{ id: string; reference: string | null }>(
@@ -172,21 +211,28 @@ async function tell(db: Db, { contract, lots }: ContractFacts, entry: CalendarEn
     contract: afterwards(contract, entry),
     lots: named,
     references: new Map(references.map(({ id, reference }) => [id, reference])),
+    ...(allocated && { allocated }),
   });
   if (told.length === 0) return;
-  const people = await rows<{ userId: string }>(
-    db,
-    `select distinct user_id as "userId"
-     from contract_users
-     where contract_id = ? and role = 'contract-admin' and authorised_at <= ? and (removed_at is null or ? < removed_at)`,
-    [contractId, entry.at, entry.at],
-  );
-  for (const { userId } of people) {
+  const userIds =
+    allocated?.kind === 'individual' ? [allocated.poolId] : await administratorsAt(db, contractId, entry.at);
+  for (const userId of userIds) {
     for (const one of told) {
       const about = 'lotId' in one.facts ? `/${one.facts.lotId}` : '';
       await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
     }
   }
+}
+
+async function administratorsAt(db: Db, contractId: string, at: Instant): Promise<string[]> {
+  const people = await rows<{ userId: string }>(
+    db,
+    `select distinct user_id as "userId"
+     from contract_users
+     where contract_id = ? and role = 'contract-admin' and authorised_at <= ? and (removed_at is null or ? < removed_at)`,
+    [contractId, at, at],
+  );
+  return people.map(({ userId }) => userId);
 }
 
 function afterwards(contract: ContractState, { act, at }: CalendarEntry): ContractState {
