@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ROLES } from '../db/people';
 import { REFUND_STATUSES } from '../db/refunds';
+import { ALLOCATION_FREQUENCIES, ALLOCATION_MEASURES, ALLOCATION_RECIPIENTS } from '../domain/allocationRules';
 import { BUDGET_PERIODS } from '../domain/budget';
 import { CALENDAR_ACTS } from '../domain/contractCalendar';
 import { CONTRACT_PHASES } from '../domain/contractPhase';
@@ -851,3 +852,62 @@ export const calendar = z
     ),
   })
   .meta({ id: 'Calendar' });
+
+const matchedWord = z.string().max(100).nullable().default(null);
+const ruleFields = {
+  key: text(60).describe('Names the same allocation across versions: 1 to 60 lower-case letters, digits and hyphens.'),
+  product: matchedWord.describe('Which product of a contract; null is any.'),
+  type: matchedWord.describe('Such as annual; null is any.'),
+  level: matchedWord.describe('Null is any.'),
+  recipient: z
+    .enum(ALLOCATION_RECIPIENTS)
+    .describe('A shared lot for the contract, or an individual one for each named user.'),
+  amount,
+  per: z.enum(ALLOCATION_MEASURES).describe('For each seat, or once for all of them. For a named user it is flat.'),
+  frequency: z.enum(ALLOCATION_FREQUENCIES).describe('Once ever, for a user or a contract, or once in each term.'),
+};
+
+export const allocationRule = z
+  .object({
+    ...ruleFields,
+    inferred: z.array(z.string()).optional().describe('What the published source does not give.'),
+  })
+  .meta({
+    id: 'AllocationRule',
+    description: 'What a product, type and level of a contract grants, to whom, how often.',
+  });
+
+export const allocationRules = z
+  .object({ version: count, title: z.string(), effectiveAt: instant, rules: z.array(allocationRule) })
+  .meta({ id: 'AllocationRules', description: 'One published, immutable version of the allocation rules.' });
+
+export const allocationRulesRequest = z
+  .strictObject({
+    title: z.string().min(1).max(200),
+    effectiveAt: instant.optional().describe('Now unless given; never in the past.'),
+    rules: z
+      .array(z.strictObject(ruleFields).meta({ id: 'AllocationRuleRequest' }))
+      .max(200)
+      .describe('The whole list: what is not in it is granted no more.'),
+  })
+  .meta({ id: 'AllocationRulesRequest' });
+
+export const versionParams = z.strictObject({ version: z.coerce.number().int().nonnegative().max(1_000_000) });
+export const inForceQuery = z.strictObject({
+  at: instant.optional().describe('Only the version in force at this instant.'),
+});
+
+export const allocation = z
+  .object({
+    key: z.string().describe('The occasion: there is one allocation for it, ever.'),
+    contractId: uuid,
+    userId: uuid.nullable().describe('The named user whose occasion it was; null for what the contract got.'),
+    kind: z.enum(['shared', 'individual']),
+    lotId: uuid,
+    amount,
+    at: instant,
+    ruleKey: z.string(),
+    version: count.describe('Of the allocation rules.'),
+    because: z.string(),
+  })
+  .meta({ id: 'Allocation', description: 'What was granted by an allocation rule.' });

@@ -21,6 +21,9 @@ export type JobUsage = z.output<typeof schemas.usage>;
 export type Result = z.output<typeof schemas.result>;
 export type Contract = z.output<typeof schemas.contract>;
 export type Calendar = z.output<typeof schemas.calendar>;
+export type Allocation = z.output<typeof schemas.allocation>;
+export type AllocationRules = z.output<typeof schemas.allocationRules>;
+export type AllocationRulesRequest = z.input<typeof schemas.allocationRulesRequest>;
 export type Lot = z.output<typeof schemas.lot>;
 export type Balance = z.output<typeof schemas.balance>;
 export type Charge = z.output<typeof schemas.charge>;
@@ -249,6 +252,10 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     userLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${user(id)}/lots${queryOf(asOf)}`),
     userBalance: (id: string, asOf: Query = {}) => get<Balance>(`${user(id)}/balance${queryOf(asOf)}`),
     grantToUser: (id: string, body: UserLotRequest) => post<Lot>(`${user(id)}/lots`, body),
+    allocationRules: (query: Query = {}) => get<Page<AllocationRules>>(`/v1/allocation-rules${queryOf(query)}`),
+    publishAllocationRules: (body: AllocationRulesRequest) => post<AllocationRules>('/v1/allocation-rules', body),
+    contractAllocations: (id: string) => get<Page<Allocation>>(`${contract(id)}/allocations`),
+    userAllocations: (id: string) => get<Page<Allocation>>(`${user(id)}/allocations`),
     charges: (query: Query = {}) => get<Page<Charge>>(`/v1/charges${queryOf(query)}`),
     charge: (id: string) => get<Charge>(charge(id)),
     dossier: (id: string) => get<Record<string, unknown>>(`${charge(id)}/dossier`),

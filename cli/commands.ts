@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { Refused } from './client';
 import { aboutCommands } from './commands/about';
+import { allocationCommands } from './commands/allocations';
 import { budgetCommands } from './commands/budgets';
 import { calendarCommands } from './commands/calendar';
 import { chargeCommands } from './commands/charges';
@@ -38,6 +39,7 @@ export function buildProgram(terminal: Terminal): Command {
     submitCommands,
     jobCommands,
     creditCommands,
+    allocationCommands,
     calendarCommands,
     chargeCommands,
     budgetCommands,

@@ -2,6 +2,7 @@
  * Does what a contract's calendar lists up to an instant, each thing with its own instant as `bookedAt` (R3, R13). Everything
  * in here can be done again: what was done is found done.
  */
+import type { AllocationDue } from '../domain/allocation';
 import { type ContractState, planContractChange } from '../domain/contract';
 import {
   type CalendarEntry,
@@ -16,6 +17,7 @@ import type { DoneEntry } from '../domain/contractProgress';
 import { BillingError } from '../domain/errors';
 import { type Instant, laterOf } from '../domain/instant';
 import type { Operation } from '../domain/operations';
+import { type Allocation, allocationsOf, claimAllocation, grantAllocation } from './allocationRules';
 import { type Db, rows, type Trx } from './client';
 import { changeContract, getContractState } from './contracts';
 import { queueDigestEntry } from './digests';
@@ -31,8 +33,15 @@ export interface Booked {
   readonly more: boolean;
 }
 
+/** What a contract's calendar is made of, with all that an allocation needs to be made. */
+interface Facts extends ContractFacts {
+  readonly allocationsOf: (contract: ContractState) => readonly AllocationDue[];
+}
+
 /** So much is done in one call, so that it is short; each is a transaction or two. */
 const ACTS_MAX = 25;
+/** So many allocations are one of them, as far as they come without anything between them. */
+const ALLOCATIONS_MAX = 20;
 const ACTOR = 'calendar';
 
 /** @throws Error when there is no such contract; whatever Postgres fails with. */
@@ -55,20 +64,25 @@ export async function bookDue(ledger: Ledger, contractId: string, at: Instant): 
 }
 
 /** What a contract's calendar is made of. */
-export async function factsOf(db: Db | Trx, contractId: string): Promise<ContractFacts> {
+export async function factsOf(db: Db | Trx, contractId: string): Promise<Facts> {
   const contract = await getContractState(db, contractId);
   const lots = await rows<ContractLot>(
     db,
     `select ${LOT_COLUMNS}, purchased_at as "purchasedAt" from lots where pool_id = ? and ended_as is null order by id`,
     [contractId],
   );
-  // Of everything else something else is left: a lot that has ended, a change of the contract.
+  // Of everything else something else is left: a lot that has ended, a change of the contract, an allocation.
   const booked = await rows<{ key: string }>(
     db,
     `select key from contract_bookings where contract_id = ? and act in ('end', 'remind')`,
     [contractId],
   );
-  return { contract, lots, allocationsOf: () => [], booked: new Set(booked.map(({ key }) => key)) };
+  return {
+    contract,
+    lots,
+    allocationsOf: await allocationsOf(db, contractId),
+    booked: new Set(booked.map(({ key }) => key)),
+  };
 }
 
 /**
@@ -117,7 +131,7 @@ async function deriveLives(ledger: Ledger, { contract, lots }: ContractFacts, at
 /** Does one thing of the calendar. What somebody else did or undid meanwhile is no error: the calendar is made anew. */
 async function perform(
   ledger: Ledger,
-  facts: ContractFacts,
+  facts: Facts,
   entry: CalendarEntry,
   calendar: readonly CalendarEntry[],
   at: Instant,
@@ -146,7 +160,8 @@ async function perform(
       );
       return;
     case 'allocate':
-      throw new Error('nothing allocates yet');
+      await allocateTogether(ledger, facts, calendar, at);
+      return;
     case 'end':
     case 'remind':
       if (isStale(entry, calendar, at)) await markBooked(ledger.db, contractId, entry, 0);
@@ -156,8 +171,8 @@ async function perform(
 }
 
 /** Tells of an entry and marks it. */
-async function note(db: Db | Trx, facts: ContractFacts, entry: CalendarEntry): Promise<void> {
-  await markBooked(db, facts.contract.contractId, entry, await tell(db, facts, entry));
+async function note(db: Db | Trx, facts: ContractFacts, entry: CalendarEntry, allocated?: Allocation): Promise<void> {
+  await markBooked(db, facts.contract.contractId, entry, await tell(db, facts, entry, allocated));
 }
 
 /** Of reminders that are overdue only the last is sent, and none once that of which it reminds is over. */
@@ -168,8 +183,36 @@ function isStale({ of, at: dueAt }: CalendarEntry, calendar: readonly CalendarEn
   return of.at <= at || calendar.some(isLaterOne);
 }
 
-/** Tells those who administer the contract at the time of an entry. @returns how many. */
-async function tell(db: Db | Trx, { contract, lots }: ContractFacts, entry: CalendarEntry): Promise<number> {
+/** Does the allocations that are due first, many side by side: their grants share transactions of the ledger. */
+async function allocateTogether(
+  ledger: Ledger,
+  facts: Facts,
+  calendar: readonly CalendarEntry[],
+  at: Instant,
+): Promise<void> {
+  const next = calendar.findIndex((entry) => entry.act !== 'allocate' || entry.at > at);
+  const entries = calendar.slice(0, Math.min(next < 0 ? calendar.length : next, ALLOCATIONS_MAX));
+  const due = new Map(facts.allocationsOf(facts.contract).map((one) => [one.key, one]));
+  await Promise.all(
+    entries.map(async (entry) => {
+      const one = due.get(entry.key);
+      if (!one) throw new Error(`nothing is due as ${entry.key}`);
+      const claim = await claimAllocation(ledger.db, one, facts.contract, { actor: ACTOR });
+      // Somebody else was faster and counted otherwise: the calendar is made anew.
+      if (!claim) return;
+      await note(ledger.db, facts, entry, claim);
+      await grantAllocation(ledger, claim);
+    }),
+  );
+}
+
+/** Tells those who administer the contract at the time of an entry, or the user whose lot it brings. @returns how many. */
+async function tell(
+  db: Db | Trx,
+  { contract, lots }: ContractFacts,
+  entry: CalendarEntry,
+  allocated?: Allocation,
+): Promise<number> {
   const { contractId } = contract;
   const named = lots.filter(({ id }) => entry.lotIds.includes(id));
   const references = await rows<{ id: string; reference: string | null }>(
@@ -182,22 +225,29 @@ async function tell(db: Db | Trx, { contract, lots }: ContractFacts, entry: Cale
     contract: afterwards(contract, entry),
     lots: named,
     references: new Map(references.map(({ id, reference }) => [id, reference])),
+    ...(allocated && { allocated }),
   });
   if (told.length === 0) return 0;
-  const people = await rows<{ userId: string }>(
-    db,
-    `select distinct user_id as "userId"
-     from contract_users
-     where contract_id = ? and role = 'contract-admin' and authorised_at <= ? and (removed_at is null or ? < removed_at)`,
-    [contractId, entry.at, entry.at],
-  );
-  for (const { userId } of people) {
+  const userIds =
+    allocated?.kind === 'individual' ? [allocated.poolId] : await administratorsAt(db, contractId, entry.at);
+  for (const userId of userIds) {
     for (const one of told) {
       const about = 'lotId' in one.facts ? `/${one.facts.lotId}` : '';
       await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
     }
   }
-  return people.length;
+  return userIds.length;
+}
+
+async function administratorsAt(db: Db | Trx, contractId: string, at: Instant): Promise<string[]> {
+  const people = await rows<{ userId: string }>(
+    db,
+    `select distinct user_id as "userId"
+     from contract_users
+     where contract_id = ? and role = 'contract-admin' and authorised_at <= ? and (removed_at is null or ? < removed_at)`,
+    [contractId, at, at],
+  );
+  return people.map(({ userId }) => userId);
 }
 
 function afterwards(contract: ContractState, { act, at }: CalendarEntry): ContractState {

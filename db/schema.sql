@@ -7,6 +7,46 @@ create sequence batch_ids as bigint start 1 increment 1;
 
 -- Tables --------------------------------------------------------------------------------------------------------------
 
+create table allocation_rules (
+  version integer not null,
+  effective_at timestamp with time zone not null,
+  rules jsonb not null,
+  request_id uuid,
+  published_by text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint allocation_rules_are_numbered CHECK ((version > 0)),
+  constraint allocation_rules_pkey PRIMARY KEY (version),
+  constraint allocation_rules_request_id_key UNIQUE (request_id)
+);
+
+create table allocations (
+  key text not null,
+  contract_id uuid not null,
+  user_id uuid,
+  pool_id uuid not null,
+  kind text not null,
+  rule_key text not null,
+  version integer not null,
+  lot_id uuid not null,
+  amount bigint not null,
+  at timestamp with time zone not null,
+  expires_at timestamp with time zone,
+  grace_until timestamp with time zone,
+  because text not null,
+  actor text not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint allocation_is_positive CHECK ((amount > 0)),
+  constraint allocation_key_is_short CHECK (((length(key) >= 1) AND (length(key) <= 300))),
+  constraint allocation_kind_fits_its_owner CHECK ((((kind = 'individual'::text) AND (user_id IS NOT NULL) AND (pool_id = user_id)) OR ((kind = 'shared'::text) AND (pool_id = contract_id)))),
+  constraint individual_allocation_never_expires CHECK (((kind = 'individual'::text) = (expires_at IS NULL))),
+  constraint allocations_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint allocations_pool_id_fkey FOREIGN KEY (pool_id) REFERENCES pools(id),
+  constraint allocations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint allocations_version_fkey FOREIGN KEY (version) REFERENCES allocation_rules(version),
+  constraint allocations_pkey PRIMARY KEY (key),
+  constraint allocations_lot_id_key UNIQUE (lot_id)
+);
+
 create table api_keys (
   id uuid not null,
   user_id uuid not null,
@@ -720,6 +760,9 @@ create table withdrawals (
 
 -- Indexes -------------------------------------------------------------------------------------------------------------
 
+CREATE INDEX allocations_by_contract ON public.allocations USING btree (contract_id, at);
+CREATE INDEX allocations_by_user ON public.allocations USING btree (user_id, at) WHERE (user_id IS NOT NULL);
+CREATE UNIQUE INDEX allocations_of_a_seat ON public.allocations USING btree (regexp_replace(key, '(/seats/[0-9]+)-[0-9]+$'::text, '\1'::text));
 CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id, COALESCE((user_id)::text, project), period) WHERE (closed_at IS NULL);
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
@@ -1478,6 +1521,8 @@ $function$;
 
 -- Triggers ------------------------------------------------------------------------------------------------------------
 
+CREATE TRIGGER allocation_rules_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON allocation_rules FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER allocations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON allocations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER batches_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON batches FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER budgets_are_never_deleted BEFORE DELETE OR TRUNCATE ON budgets FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER budgets_only_close BEFORE UPDATE ON budgets FOR EACH ROW EXECUTE FUNCTION refuse_other_budget();
@@ -1546,6 +1591,8 @@ grant usage on schema public to holdfast_application;
 grant usage on schema public to public;
 grant usage on sequence batch_ids to holdfast_application;
 grant usage on sequence job_events_seq_seq to holdfast_application;
+grant insert, select on table allocation_rules to holdfast_application;
+grant insert, select on table allocations to holdfast_application;
 grant insert, select, update on table api_keys to holdfast_application;
 grant insert, select, update on table attempts to holdfast_application;
 grant insert, select, update on table balance_states to holdfast_application;

@@ -3,12 +3,14 @@
 import { sharedLifeIn } from '../domain/contract';
 import { type Credits, parseCredits } from '../domain/credits';
 import { addMilliseconds, addMonths, type Instant } from '../domain/instant';
+import { publishAllocationRules } from './allocationRules';
 import { type Db, firstRow, inTransaction, type Trx } from './client';
 import { getContractState } from './contracts';
 import type { Ledger } from './ledger';
 import { grantLot } from './lots';
 import { createApiKey, personOfKey, type Role } from './people';
 import { publishRateCard } from './rateCards';
+import { SEED_ALLOCATION_RULES } from './seedAllocationRules';
 import { SEED_RATE_CARDS } from './seedRateCards';
 
 /** Fixed ids, so that seeding twice meets what is there; written so that a person recognises them. */
@@ -49,6 +51,7 @@ export async function seed(
   const { db } = ledger;
   await inTransaction(db, async (trx) => {
     for (const card of SEED_RATE_CARDS) await publishRateCard(trx, card, 'seed');
+    for (const rules of SEED_ALLOCATION_RULES) await publishAllocationRules(trx, rules, 'seed');
     await seedPeople(trx, at);
   });
   await seedLots(ledger, at);

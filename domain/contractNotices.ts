@@ -13,10 +13,19 @@ export interface Told {
   readonly lots: readonly ContractLot[];
   /** What each of those lots is called by the people who bought it. */
   readonly references: ReadonlyMap<string, string | null>;
+  /** The lot that an allocation is. */
+  readonly allocated?: AllocatedLot;
+}
+
+export interface AllocatedLot {
+  readonly lotId: string;
+  readonly kind: 'shared' | 'individual';
+  readonly amount: Credits;
+  readonly expiresAt: Instant | null;
 }
 
 /** What a digest says of an entry of the calendar; nothing where there is nothing to say. */
-export function digestEntriesOf({ entry, contract, lots, references }: Told): DigestEntry[] {
+export function digestEntriesOf({ entry, contract, lots, references, allocated }: Told): DigestEntry[] {
   const { act, at, bookedAt, of } = entry;
   const { name: contractName, startsAt, endsAt, renewal } = contract;
   const graceEnd = graceEndOf(contract);
@@ -48,8 +57,14 @@ export function digestEntriesOf({ entry, contract, lots, references }: Told): Di
       }
       return [{ kind: 'contract-ending', at, facts: { contractName, endsAt, renewal, graceUntil, amount } }];
     case 'allocate':
-      return [];
+      return allocated ? [granted(allocated, contractName, at)] : [];
   }
+}
+
+function granted({ lotId, kind, amount, expiresAt }: AllocatedLot, contract: string, at: Instant): DigestEntry {
+  const contractName = kind === 'shared' ? contract : null;
+  const facts = { lotId, reference: null, contractName, amount: formatCredits(amount), effectiveAt: at, expiresAt };
+  return { kind: 'lot-granted', at, facts };
 }
 
 /** Of empty lots nothing is told. */

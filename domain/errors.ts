@@ -45,6 +45,7 @@ export const REFUSALS = {
   nothing_to_withdraw: { status: 422, retry: false, title: 'The selection holds no credits to withdraw' },
   lot_invalid: { status: 422, retry: false, title: 'A lot cannot be granted like this' },
   change_invalid: { status: 422, retry: false, title: 'The change of the contract is not valid' },
+  rules_invalid: { status: 422, retry: false, title: 'Allocation rules cannot be published like this' },
   precondition_required: { status: 428, retry: false, title: 'An If-Match header is required' },
   internal_error: { status: 500, retry: true, title: 'Something went wrong on our side' },
   overloaded: { status: 503, retry: true, title: 'There is more to do than can be done at the moment' },

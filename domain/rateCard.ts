@@ -1,5 +1,6 @@
 /** Rate cards (R10, R12, R14, R16): what each service costs, who pays when a job does not complete. */
 import type { Instant } from './instant';
+import { versionInForce } from './versions';
 
 /** How a job can end; the policy of a service says who pays for each. */
 export const JOB_ENDS = [
@@ -56,11 +57,7 @@ export interface RateCard {
   readonly services: readonly ServiceRates[];
 }
 
-/** The card in force at an instant: the latest that is effective by then (R10). */
+/** The card in force at an instant (R10). */
 export function cardInForce(cards: readonly RateCard[], at: Instant): RateCard | undefined {
-  return cards
-    .filter(({ effectiveAt }) => effectiveAt <= at)
-    .sort((a, b) =>
-      a.effectiveAt < b.effectiveAt ? 1 : a.effectiveAt > b.effectiveAt ? -1 : b.version - a.version,
-    )[0];
+  return versionInForce(cards, at);
 }

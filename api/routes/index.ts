@@ -1,5 +1,6 @@
 import type { ApiDependencies } from '../app';
 import type { Route } from '../route';
+import { allocationRoutes } from './allocations';
 import { budgetRoutes } from './budgets';
 import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
@@ -25,6 +26,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...peopleRoutes(dependencies),
     ...calendarRoutes(dependencies),
     ...lotRoutes(dependencies),
+    ...allocationRoutes(dependencies),
     ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),
     ...refundRoutes(dependencies),

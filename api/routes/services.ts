@@ -8,7 +8,6 @@ import { type Route, route } from '../route';
 import * as schemas from '../schemas';
 
 const nameParams = z.strictObject({ name: z.string().max(60) });
-const versionParams = z.strictObject({ version: z.coerce.number().int().nonnegative().max(1_000_000) });
 
 export function serviceRoutes({ db, services }: ApiDependencies): Route[] {
   return [
@@ -55,7 +54,7 @@ export function serviceRoutes({ db, services }: ApiDependencies): Route[] {
       path: '/v1/rate-cards/:version',
       tag: 'Services',
       summary: 'One published version of the rates',
-      params: versionParams,
+      params: schemas.versionParams,
       answers: { 200: { description: 'The version.', schema: schemas.rateCard } },
       refusals: ['not_found'],
       handle: async ({ params }) => {

@@ -8,7 +8,7 @@ import { inCredits, type Terminal } from '../output';
 import { balanceView, lotsView } from '../views';
 import { readAmount } from './submit';
 
-interface PoolOptions {
+export interface PoolOptions {
   readonly contract?: string;
   readonly user?: string;
   readonly asOf?: string;
@@ -89,7 +89,8 @@ export function readInstant(name: string, text: string): string {
   }
 }
 
-function pools(command: Command): Command {
+/** Options for whose it is. */
+export function pools(command: Command): Command {
   return command
     .option('--contract <id>', 'of this contract: an id or a part of its name')
     .option('--user <id>', 'of this user');
@@ -102,7 +103,7 @@ interface PoolView<T> {
 }
 
 /** One pool when one is named; otherwise the person's own and those of all contracts the person is authorised on. */
-async function showPools<T>(invocation: Invocation, options: PoolOptions, show: PoolView<T>): Promise<void> {
+export async function showPools<T>(invocation: Invocation, options: PoolOptions, show: PoolView<T>): Promise<void> {
   instantsOf(options);
   const { client, output } = invocation;
   const { contract, user } = options;

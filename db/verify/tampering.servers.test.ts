@@ -35,6 +35,8 @@ const TABLES = [
 
 /** Tables that say who people are and what was said: nothing of them follows from an operation. */
 const OTHER_TABLES = [
+  'allocation_rules',
+  'allocations',
   'api_keys',
   'balance_states',
   'balance_thresholds',
