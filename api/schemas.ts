@@ -300,6 +300,9 @@ export const lot = z
     effectiveAt: instant,
     expiresAt: instant.nullable(),
     withdrawnAt: instant.nullable(),
+    graceUntil: instant
+      .nullable()
+      .describe('Until when a renewal of its contract would bring it back; null where nothing can.'),
     endedAs: z.enum(['expired', 'withdrawn']).nullable().describe('Set once the end of its life is booked.'),
     advance: z.boolean().describe('Whether the next shared lots repay what was used of it.'),
     owed: signedAmount.describe('What shared lots have still to repay of an advance.'),
