@@ -1,10 +1,10 @@
 /** What a contract's workflow calls: its changes, and what its calendar brings. */
-import { type Booked, bookDue } from '../db/contractBooking';
+import { type Booked, bookDue, lastBookings } from '../db/contractBooking';
 import { changeContract } from '../db/contracts';
 import type { Ledger } from '../db/ledger';
 import type { ContractChange } from '../domain/contract';
 import { contractPhase } from '../domain/contractPhase';
-import type { ContractAnswer, ContractProgress } from '../domain/contractProgress';
+import type { ContractAnswer, ContractProgress, DoneEntry } from '../domain/contractProgress';
 import { formatCredits } from '../domain/credits';
 import { BillingError, REFUSALS } from '../domain/errors';
 import type { Instant } from '../domain/instant';
@@ -28,11 +28,13 @@ export interface ContractActivities {
 
 /** How much of a calendar is shown to operators. */
 const SHOWN_MAX = 12;
+const DONE_SHOWN_MAX = 6;
 
 export function createContractActivities({ ledger }: { ledger: Ledger }): ContractActivities {
   return {
     async bookContract({ contractId, at }) {
-      return progressOf(await bookDue(ledger, contractId, at), at);
+      const booked = await bookDue(ledger, contractId, at);
+      return progressOf(booked, await lastBookings(ledger.db, contractId, DONE_SHOWN_MAX), at);
     },
     async changeContract(asked) {
       const change = readChange(asked.change.kind, asked.change);
@@ -56,7 +58,11 @@ function refusal({ code, message, details }: Rejection): ContractAnswer {
   return { status: 'refused', rejection: { code, message, details } };
 }
 
-function progressOf({ contract, lots, calendar, more }: Booked, at: Instant): ContractProgress {
+function progressOf(
+  { contract, lots, calendar, more }: Booked,
+  done: readonly DoneEntry[],
+  at: Instant,
+): ContractProgress {
   const [next] = calendar;
   return {
     contract,
@@ -78,5 +84,6 @@ function progressOf({ contract, lots, calendar, more }: Booked, at: Instant): Co
       expiresAt,
     })),
     lotsInAll: lots.length,
+    done,
   };
 }

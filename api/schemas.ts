@@ -10,7 +10,10 @@ import { parseCredits } from '../domain/credits';
 import { parseInstant } from '../domain/instant';
 import { JOB_STATES } from '../domain/job';
 import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
+import { RESULTS } from '../domain/noticeDelivery';
+import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
+import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
 
 /** Makes a string schema out of a function that reads strings and throws a sentence. */
 function readBy(read: (text: string) => unknown, schema: z.ZodString) {
@@ -555,6 +558,111 @@ export const dossier = z
   .loose()
   .meta({ id: 'Dossier', description: 'Everything needed to recompute one charge offline.' });
 
+export const notice = z
+  .object({
+    id: uuid,
+    kind: z.enum(NOTICE_KINDS),
+    required: z.boolean().describe('Told whatever the person prefers.'),
+    subjectId: uuid.nullable().describe('What it is about, such as a withdrawal.'),
+    about: z
+      .object({ userId: uuid, name: z.string() })
+      .describe('The person it is for: you, or somebody you administer.'),
+    channel: z.enum(CHANNELS),
+    subject: z.string(),
+    text: z.string(),
+    shownAt: instant,
+    readAt: instant.nullable(),
+    unread: z.boolean().describe('Whether it waits to be read here; what was mailed does not.'),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Notice', description: 'What you were told, in the words in which you were told it.' });
+
+export const noticeProof = z
+  .object({
+    notice: z.object({
+      id: uuid,
+      kind: z.enum(NOTICE_KINDS),
+      userId: uuid,
+      subjectId: uuid.nullable(),
+      required: z.boolean(),
+      at: instant,
+    }),
+    state: z.enum(['waiting', 'delivered', 'undeliverable']),
+    nextAt: instant.nullable().describe('When it is tried again.'),
+    attempts: z.array(
+      z.object({
+        number: count,
+        channel: z.enum(CHANNELS),
+        recipients: z.array(z.string()),
+        messageId: z.string().nullable(),
+        language: z.enum(LANGUAGES),
+        subject: z.string(),
+        text: z.string(),
+        at: instant,
+        result: z.enum(RESULTS).nullable().describe('Null while nothing is known of it.'),
+        answer: z.string().nullable().describe('What the server said.'),
+        answeredAt: instant.nullable(),
+        bounced: z.boolean(),
+      }),
+    ),
+    bounce: z.object({ messageId: z.string(), reason: z.string(), at: instant }).nullable(),
+    readers: z.array(
+      z.object({ userId: uuid, channel: z.enum(CHANNELS), shownAt: instant, readAt: instant.nullable() }),
+    ),
+  })
+  .meta({ id: 'NoticeProof', description: 'Everything that proves what became of a notice.' });
+
+export const bounceRequest = z
+  .strictObject({
+    messageId: text(400).min(1).describe('As the mail had it, with or without its angle brackets.'),
+    reason: text(1000).min(1).describe('What the mail that came back says.'),
+  })
+  .meta({ id: 'BounceRequest' });
+
+export const bounce = z
+  .object({
+    noticeId: uuid,
+    userId: uuid,
+    kind: z.enum(NOTICE_KINDS),
+    subjectId: uuid.nullable(),
+    reason: z.string(),
+    at: instant,
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Bounce', description: 'Which notice came back, and what it is about.' });
+
+const preferences = {
+  language: z.enum(LANGUAGES),
+  timeZone: text(60)
+    .refine(isTimeZone, 'the name of a time zone such as Europe/Berlin')
+    .describe('Whose clock times are given by, and whose morning digests wait for.'),
+  digests: z.boolean().describe('Whether you get digests at all.'),
+  entries: z
+    .partialRecord(z.enum(DIGEST_ENTRY_KINDS), z.boolean())
+    .describe('What digests tell: true or false for each kind of entry.'),
+  thresholds: z
+    .array(
+      z.strictObject({
+        contractId: uuid.nullable().describe('Null for your own credits.'),
+        threshold: amount.nullable().describe('Below it you are warned; null never.'),
+      }),
+    )
+    .max(200)
+    .refine((all) => new Set(all.map(({ contractId }) => contractId)).size === all.length, {
+      message: 'one threshold for a contract, and one for your own credits',
+    })
+    .describe('Without one, administrators are warned below 10 % of what was granted, and others never.'),
+};
+
+export const noticePreferencesRequest = z.strictObject(preferences).meta({
+  id: 'NoticePreferencesRequest',
+  description: 'All of your preferences; kinds of entries that are left out are told.',
+});
+export const noticePreferences = z.object(preferences).meta({
+  id: 'NoticePreferences',
+  description: 'What you want to be told where nothing requires it.',
+});
+
 export const jobEvent = z
   .object({
     kind: z.string(),
@@ -565,6 +673,123 @@ export const jobEvent = z
   .meta({ id: 'JobEvent', description: 'Something that happened to a job.' });
 
 export const health = z.object({ ready: z.boolean(), parts: z.record(z.string(), z.string()) }).meta({ id: 'Health' });
+
+const someOf = (what: string) => z.array(uuid).min(1).max(WITHDRAWAL_NAMES_MAX).describe(what);
+export const withdrawalSelection = z
+  .union(
+    [
+      z.strictObject({ userIds: someOf('All individual lots of these users.') }),
+      z.strictObject({ lotIds: someOf('These individual lots.') }),
+      z.strictObject({ customerId: uuid.describe('All individual lots of a customer’s users.') }),
+      z.strictObject({ grantedBefore: instant.describe('All individual lots granted before this instant.') }),
+    ],
+    'select by one of userIds, lotIds, customerId and grantedBefore',
+  )
+  .meta({ id: 'WithdrawalSelection', description: 'Of what is selected, the living lots that hold credits.' });
+
+export const withdrawalPreviewRequest = z
+  .strictObject({
+    selection: withdrawalSelection,
+    limit: z.number().int().min(1).max(200).default(50),
+    cursor: uuid.optional().describe('The nextCursor of the page before.'),
+  })
+  .meta({ id: 'WithdrawalPreviewRequest' });
+
+const selected = {
+  users: count,
+  lots: count,
+  available: amount,
+  reserved: amount.describe('What jobs hold of it: they keep it, and what they give back later is withdrawn.'),
+};
+export const withdrawalPreview = z
+  .object({
+    ...selected,
+    items: z
+      .array(
+        z.object({
+          userId: uuid,
+          name: z.string(),
+          email: z.string(),
+          lots: count,
+          available: amount,
+          reserved: amount,
+        }),
+      )
+      .describe('A page of the users.'),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: 'WithdrawalPreview', description: 'Who and what a withdrawal would concern now.' });
+
+export const withdrawalRequest = z
+  .strictObject({
+    selection: withdrawalSelection,
+    reason: reason.describe('Why; every notice says it.'),
+    noticesPerSecond: z.number().int().min(1).max(1_000).default(20).describe('How fast notices go out at most.'),
+  })
+  .meta({ id: 'WithdrawalRequest' });
+
+export const withdrawal = z
+  .object({
+    id: uuid,
+    reason: z.string(),
+    selection: withdrawalSelection,
+    selected: z.object(selected).describe('What was selected when it started.'),
+    noticesPerSecond: count,
+    createdBy: uuid,
+    startedAt: instant,
+    state: z.enum(WITHDRAWAL_STATES),
+    endedAt: instant.nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Withdrawal', description: 'A campaign that takes individual credits back 90 days after a notice.' });
+
+export const withdrawalWithCounts = withdrawal
+  .extend({
+    counts: z
+      .object({ waiting: count, noticed: count, rescinded: count, withdrawn: count, undeliverable: count })
+      .describe('How many users are where.'),
+    nextAt: instant.nullable().describe('When something happens next; null when nothing does by itself.'),
+    nextWhat: z.string().nullable(),
+  })
+  .meta({ id: 'WithdrawalWithCounts' });
+
+export const withdrawalUser = z
+  .object({
+    userId: uuid,
+    state: z.enum(WITHDRAWAL_USER_STATES),
+    changedAt: instant.describe('Since when.'),
+    deliveredAt: instant.nullable().describe('When the notice that counts was delivered.'),
+    channel: z.string().nullable(),
+    withdrawsAt: instant.nullable().describe('From when on the credits are gone: 90 days of 24 hours later.'),
+    failure: z.string().nullable().describe('What went wrong last.'),
+  })
+  .meta({ id: 'WithdrawalUser', description: 'Where a withdrawal is with one user.' });
+
+export const pendingWithdrawal = z
+  .object({
+    withdrawalId: uuid,
+    reason: z.string(),
+    deliveredAt: instant,
+    channel: z.string(),
+    withdrawsAt: instant,
+    lots: z.array(z.object({ lotId: uuid, reference: z.string().nullable(), available: amount, reserved: amount })),
+  })
+  .meta({ id: 'PendingWithdrawal', description: 'A withdrawal that a user was told of and that is still to come.' });
+
+export const rescindRequest = z
+  .strictObject({
+    userIds: z.union([z.literal('all'), someOf('These users.')], 'all, or a list of ids of users'),
+    reason,
+  })
+  .meta({ id: 'RescindRequest' });
+
+export const rescission = z
+  .object({
+    rescinded: count.describe('Users who keep their credits, those of earlier rescissions included.'),
+    tookEffect: z.array(uuid).describe('Users whose credits are gone: nothing was changed for them.'),
+    tookEffectCount: count,
+  })
+  .meta({ id: 'Rescission' });
 
 /** A page of a list; `nextCursor` is null on the last one. */
 export function pageOf<Item extends z.ZodType>(item: Item, id: string) {
@@ -592,6 +817,16 @@ export const transfersQuery = pageQuery
   .refine(({ lot, job, contract, user }) => [lot, job, contract, user].filter(Boolean).length <= 1, {
     message: 'ask for one lot, job, contract or user at a time',
   });
+export const noticesQuery = z.strictObject({
+  limit: pageQuery.shape.limit,
+  cursor: z
+    .string()
+    .regex(/^(unread|read)\.\d{1,18}$/, 'the nextCursor of the page before')
+    .optional(),
+  unread: z.enum(['true']).optional().describe('Only what waits to be read.'),
+});
+export const unsubscribeParams = z.strictObject({ token: text(100) });
+export const withdrawalUsersQuery = pageQuery.extend({ state: z.enum(WITHDRAWAL_USER_STATES).optional() });
 export const idParams = z.strictObject({ id: uuid });
 export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });
 

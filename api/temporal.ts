@@ -15,6 +15,7 @@ import { contractWorkflowId } from '../domain/contract';
 import type { ContractAnswer } from '../domain/contractProgress';
 import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import { jobWorkflowId } from '../domain/job';
+import { withdrawalWorkflowId } from '../domain/withdrawal';
 import type { contract } from '../workflows/contract';
 import type { job } from '../workflows/job';
 import {
@@ -28,7 +29,9 @@ import {
   reservationUpdate,
 } from '../workflows/messages';
 import { BILLING_STATE, CONTRACT_ID, CUSTOMER_ID, SERVICE, USER_ID } from '../workflows/searchAttributes';
-import type { JobStart, Workflows } from './workflowsPort';
+import type { withdrawal } from '../workflows/withdrawal';
+import { noticeBouncedSignal, rescindUpdate } from '../workflows/withdrawalMessages';
+import type { JobStart, WithdrawalStart, Workflows } from './workflowsPort';
 
 /** How long a submitter waits for the reservation before being told to look again. */
 const ANSWER_WITHIN_MS = 3_000;
@@ -115,6 +118,59 @@ export function temporalWorkflows(client: Client): Workflows {
         throw refusalOf(error);
       }
     },
+    async startWithdrawal(start) {
+      try {
+        await within(() =>
+          client.workflow.start<typeof withdrawal>('withdrawal', {
+            ...withdrawalOptions(start),
+            workflowIdConflictPolicy: 'USE_EXISTING',
+          }),
+        );
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
+    async rescindWithdrawal(start, asking) {
+      try {
+        // Taken by the workflow is kept by Temporal: from there on the answer can be waited for, or asked for again.
+        const taken = await within(() =>
+          client.workflow.startUpdateWithStart(rescindUpdate, {
+            args: [asking],
+            updateId: asking.requestId,
+            waitForStage: 'ACCEPTED',
+            startWorkflowOperation: new WithStartWorkflowOperation<typeof withdrawal>('withdrawal', {
+              ...withdrawalOptions(start),
+              workflowIdConflictPolicy: 'USE_EXISTING',
+            }),
+          }),
+        );
+        return await within(() => taken.result()).catch((error) => {
+          if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
+          throw error;
+        });
+      } catch (error) {
+        const hasEnded = [WorkflowNotFoundError, WorkflowFailedError, WorkflowUpdateFailedError].some(
+          (kind) => error instanceof kind,
+        );
+        if (!hasEnded) throw refusalOf(error);
+        // The next request starts a run that answers from the database.
+        throw new BillingError(
+          'unavailable',
+          'The withdrawal’s workflow ended in this moment; send the same request again.',
+          {},
+          { cause: error },
+        );
+      }
+    },
+    async noticeBounced(withdrawalId, userId, at) {
+      try {
+        await within(() =>
+          client.workflow.getHandle(withdrawalWorkflowId(withdrawalId)).signal(noticeBouncedSignal, { userId, at }),
+        );
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError)) throw refusalOf(error);
+      }
+    },
     async notReady() {
       const missing: Record<string, string> = {};
       const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = temporal.api.enums.v1.TaskQueueType;
@@ -157,6 +213,15 @@ function contractStart(contractId: string) {
     ...contractOptions(contractId),
     workflowIdConflictPolicy: 'USE_EXISTING',
   });
+}
+
+function withdrawalOptions({ id: withdrawalId, staticSummary }: WithdrawalStart) {
+  return {
+    workflowId: withdrawalWorkflowId(withdrawalId),
+    taskQueue: CONTRACTS_TASK_QUEUE,
+    args: [{ withdrawalId }] as [{ withdrawalId: string }],
+    staticSummary,
+  };
 }
 
 function startOperation({ input, customerId, staticSummary, staticDetails }: JobStart) {

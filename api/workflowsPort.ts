@@ -1,5 +1,6 @@
 /** What the API asks of Temporal, so that routes read without its client. */
 import type { ContractState } from '../domain/contract';
+import type { Instant } from '../domain/instant';
 import type {
   AskedChange,
   JobInput,
@@ -7,6 +8,7 @@ import type {
   RaiseCapRequest,
   ReservationOutcome,
 } from '../workflows/messages';
+import type { RescindAnswer, WithdrawalAsking } from '../workflows/withdrawalMessages';
 
 export interface JobStart {
   readonly input: JobInput;
@@ -22,6 +24,11 @@ export interface ContractRequest {
   readonly change: AskedChange;
   readonly actor: string;
   readonly reason: string;
+}
+
+export interface WithdrawalStart {
+  readonly id: string;
+  readonly staticSummary: string;
 }
 
 export interface Workflows {
@@ -46,6 +53,21 @@ export interface Workflows {
   changeContract(request: ContractRequest): Promise<ContractState>;
   /** Tells a contract's workflow that its lots or users changed, and starts it if it is not there. */
   contractTouched(contractId: string): Promise<void>;
+  /**
+   * Starts a withdrawal's workflow, or lets the one that runs go on. It works from what the database says of the campaign.
+   *
+   * @throws BillingError `unavailable` when Temporal did not answer.
+   */
+  startWithdrawal(withdrawal: WithdrawalStart): Promise<void>;
+  /**
+   * Has a campaign let users keep their credits, once per request id, and starts its workflow if it is not there.
+   *
+   * @returns `null` when it is at work on it: the same request gets the answer later.
+   * @throws BillingError `unavailable` when nobody took the request: send it again.
+   */
+  rescindWithdrawal(withdrawal: WithdrawalStart, asking: WithdrawalAsking): Promise<RescindAnswer | null>;
+  /** Tells a campaign that a delivered notice came back at an instant; a campaign that has ended by now is no error. */
+  noticeBounced(withdrawalId: string, userId: string, at: Instant): Promise<void>;
   /** What is not answering, by part: empty when workers of every kind poll. */
   notReady(): Promise<Record<string, string>>;
 }

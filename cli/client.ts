@@ -30,6 +30,7 @@ export type Charge = z.output<typeof schemas.charge>;
 export type Refund = z.output<typeof schemas.refund>;
 export type Budget = z.output<typeof schemas.budget>;
 export type Transfer = z.output<typeof schemas.transfer>;
+export type Notice = z.output<typeof schemas.notice>;
 export type Draw = z.output<typeof schemas.draw>;
 export type QuoteRequest = z.input<typeof schemas.quoteRequest>;
 export type JobRequest = z.input<typeof schemas.jobRequest>;
@@ -38,6 +39,16 @@ export type UserLotRequest = z.input<typeof schemas.userLotRequest>;
 export type BudgetRequest = z.input<typeof schemas.budgetRequest>;
 export type BudgetChange = z.input<typeof schemas.budgetChange>;
 export type RefundRequest = z.input<typeof schemas.refundRequest>;
+export type WithdrawalSelection = z.input<typeof schemas.withdrawalSelection>;
+export type WithdrawalPreviewRequest = z.input<typeof schemas.withdrawalPreviewRequest>;
+export type WithdrawalPreview = z.output<typeof schemas.withdrawalPreview>;
+export type WithdrawalRequest = z.input<typeof schemas.withdrawalRequest>;
+export type Withdrawal = z.output<typeof schemas.withdrawal>;
+export type WithdrawalWithCounts = z.output<typeof schemas.withdrawalWithCounts>;
+export type WithdrawalUser = z.output<typeof schemas.withdrawalUser>;
+export type PendingWithdrawal = z.output<typeof schemas.pendingWithdrawal>;
+export type RescindRequest = z.input<typeof schemas.rescindRequest>;
+export type Rescission = z.output<typeof schemas.rescission>;
 export type Problem = z.output<typeof schemas.problem> & Partial<z.output<typeof schemas.insufficientCredits>>;
 
 export interface Page<T> {
@@ -211,6 +222,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
   const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
   const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
   const refund = (id: string) => `/v1/refunds/${encodeURIComponent(id)}`;
+  const withdrawal = (id: string) => `/v1/withdrawals/${encodeURIComponent(id)}`;
   const budgets = (contractId: string) => `${contract(contractId)}/budgets`;
   const budget = (contractId: string, id: string) => `${budgets(contractId)}/${encodeURIComponent(id)}`;
 
@@ -260,6 +272,18 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     refund: (id: string) => get<Refund>(refund(id)),
     approveRefund: (id: string) => post<Refund>(`${refund(id)}/approve`, undefined),
     rejectRefund: (id: string, reason: string) => post<Refund>(`${refund(id)}/reject`, { reason }),
+    notices: (query: Query = {}) => get<Page<Notice>>(`/v1/notices${queryOf(query)}`),
+    readNotice: (id: string) => post<Notice>(`/v1/notices/${encodeURIComponent(id)}/read`, undefined),
+    previewWithdrawal: (body: WithdrawalPreviewRequest) => post<WithdrawalPreview>('/v1/withdrawals/preview', body),
+    startWithdrawal: (body: WithdrawalRequest) => post<WithdrawalWithCounts>('/v1/withdrawals', body),
+    withdrawals: (query: Query = {}) => get<Page<Withdrawal>>(`/v1/withdrawals${queryOf(query)}`),
+    withdrawal: (id: string) => get<WithdrawalWithCounts>(withdrawal(id)),
+    withdrawalUsers: (id: string, query: Query = {}) =>
+      get<Page<WithdrawalUser>>(`${withdrawal(id)}/users${queryOf(query)}`),
+    /** Answers with the withdrawal where it takes longer. */
+    rescindWithdrawal: (id: string, body: RescindRequest) =>
+      post<Rescission | Withdrawal>(`${withdrawal(id)}/rescind`, body),
+    pendingWithdrawals: (userId: string) => get<Page<PendingWithdrawal>>(`${user(userId)}/withdrawals`),
     transfers: (query: Query = {}) => get<Page<Transfer>>(`/v1/ledger/transfers${queryOf(query)}`),
   };
 }

@@ -73,6 +73,7 @@ test.each([
   [['grant', '5', '--reason', 'x', '--user', JOB_ID, '--received', '2020-01-01'], /--received: an instant is written/],
   [['lots', '--as-of', 'yesterday'], /--as-of: an instant is written/],
   [['balance', '--known-at', '2026-01-01'], /--known-at: an instant is written/],
+  [['notices', '--all', '--read', JOB_ID], /Either --read one or list --all/],
   [['budgets', 'set', '5'], /either --user or --project/],
   [['budgets', 'set', '5', '--user', JOB_ID, '--project', 'a'], /either --user or --project/],
   [['budgets', 'set', '-5', '--project', 'a'], /plain decimal/],
@@ -83,6 +84,15 @@ test.each([
   [['refund', JOB_ID, '--reason', 'x', '--amount', '0.0'], /more than zero/],
   [['refund', JOB_ID, '--amount', '1'], /--reason/],
   [['transfers', '--lot', JOB_ID, '--job', JOB_ID], /Give one of --lot/],
+  [['withdraw', 'preview'], /Select by one of/],
+  [['withdraw', 'preview', '--user', JOB_ID, '--customer', JOB_ID], /Select by one of/],
+  [['withdraw', 'preview', '--granted-before', 'yesterday'], /--granted-before: an instant is written/],
+  [['withdraw', 'start', '--user', JOB_ID], /--reason/],
+  [['withdraw', 'start', '--user', JOB_ID, '--reason', 'x'], /Nobody is here to be asked/],
+  [['withdraw', 'start', '--user', JOB_ID, '--reason', 'x', '--yes', '--per-second', '0'], /--per-second is a whole/],
+  [['withdraw', 'status', '--users'], /of which withdrawal/],
+  [['withdraw', 'rescind', JOB_ID, '--reason', 'x'], /either --user or --all/],
+  [['withdraw', 'rescind', JOB_ID, '--reason', 'x', '--all', '--user', JOB_ID], /either --user or --all/],
   [['jobs', '--state', 'paused'], /Allowed choices/],
   [['frobnicate'], /unknown command/],
   [['jobs', '--frobnicate'], /unknown option/],
@@ -185,6 +195,35 @@ test('a refund that waits says who can go on', async () => {
   expect(JSON.parse(posted?.body ?? '')).toEqual({ amount: '2000', reason: 'noise' });
 });
 
+test('a withdrawal is previewed, started, watched and rescinded', async () => {
+  const selected = { users: 2, lots: 3, available: '12.5', reserved: '1' };
+  const campaign = {
+    ...{ id: JOB_ID, reason: 'the end', selection: { customerId: CONTRACT }, selected, noticesPerSecond: 20 },
+    ...{ createdBy: JOB_ID, startedAt: JOB.submittedAt, state: 'running', endedAt: null, links: {} },
+    counts: { waiting: 1, noticed: 1, rescinded: 0, withdrawn: 0, undeliverable: 0 },
+    ...{ nextAt: '2026-04-01T12:00:00.000000Z', nextWhat: 'a reminder 30 days before the end' },
+  };
+  const person = { userId: JOB_ID, name: 'Sana', email: 's@x.example', lots: 3, available: '12.5', reserved: '1' };
+  const { server, env } = await apiThat({
+    'POST /v1/withdrawals/preview': [200, { ...selected, items: [person], nextCursor: null }],
+    'POST /v1/withdrawals': [201, campaign],
+    [`GET /v1/withdrawals/${JOB_ID}`]: [200, campaign],
+    [`POST /v1/withdrawals/${JOB_ID}/rescind`]: [200, { rescinded: 1, tookEffect: [CONTRACT], tookEffectCount: 1 }],
+  });
+  const preview = await holdfast(['withdraw', 'preview', '--customer', CONTRACT], env);
+  expect(preview.stdout).toMatch(/available +12.5 credits[\s\S]*Sana +3 +12.5 credits +1 credit/);
+  const start = ['withdraw', 'start', '--customer', CONTRACT, '--reason', 'the end', '--yes'];
+  expect((await holdfast(start, env)).stdout).toMatch(/noticed +1[\s\S]*withdraw status/);
+  const posted = server.received.find(({ path }) => path === '/v1/withdrawals');
+  expect(JSON.parse(posted?.body ?? '')).toEqual({ selection: { customerId: CONTRACT }, reason: 'the end' });
+  expect((await holdfast(['withdraw', 'status', JOB_ID], env)).stdout).toMatch(/next +a reminder 30 days.*2026-04-01/);
+  const rescind = ['withdraw', 'rescind', JOB_ID, '--user', JOB_ID, '--user', CONTRACT, '--reason', 'no'];
+  expect((await holdfast(rescind, env)).stdout).toBe(
+    `1 user keeps the credits. The credits of 1 are gone already:\n${CONTRACT}\n`,
+  );
+  expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ userIds: [JOB_ID, CONTRACT], reason: 'no' });
+});
+
 test('lots are asked for as of an instant, in its canonical form', async () => {
   const { server, env } = await apiThat({});
   await holdfast(['lots', '--user', JOB_ID, '--as-of', '2026-01-31T13:00:00+01:00'], env);
@@ -281,4 +320,30 @@ test('what is wrong with the configuration is wrong usage', async () => {
   const { code, stderr } = await holdfast(['jobs'], { PORT: '1e3' });
   expect(code).toBe(2);
   expect(stderr).toMatch(/^PORT must be/);
+});
+
+test('notices are shown with their words, as they wait to be read, and without what moves a cursor', async () => {
+  const notice = {
+    id: JOB_ID,
+    kind: 'withdrawal',
+    channel: 'in-service',
+    subject: 'Notice: 3 credits of yours',
+    text: 'Dear Sana,\n\nuntil then \u001b[2J you can use them.\n',
+    shownAt: '2026-01-31T12:00:00.000000Z',
+    readAt: null,
+    unread: true,
+  };
+  const { env, server } = await apiThat({
+    'GET /v1/notices?limit=20&unread=true': [200, { items: [notice], nextCursor: null }],
+    'GET /v1/notices?limit=20': [200, { items: [], nextCursor: null }],
+    [`POST /v1/notices/${JOB_ID}/read`]: [200, { ...notice, unread: false }],
+  });
+  const shown = await holdfast(['notices'], env);
+  expect(shown.code).toBe(0);
+  expect(shown.stdout).toBe(
+    `Notice: 3 credits of yours\n2026-01-31 12:00:00Z, unread: --read ${JOB_ID}\n\nDear Sana,\n\nuntil then [2J you can use them.\n`,
+  );
+  expect((await holdfast(['notices', '--all'], env)).stdout).toBe('There are no notices.\n');
+  expect((await holdfast(['notices', '--read', JOB_ID], env)).stdout).toBe('Read: Notice: 3 credits of yours\n');
+  expect(server.received.at(-1)?.headers['idempotency-key']).toMatch(/./);
 });

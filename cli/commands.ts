@@ -10,10 +10,12 @@ import { creditCommands } from './commands/credits';
 import { demoCommands } from './commands/demo';
 import { exportCommands } from './commands/export';
 import { jobCommands } from './commands/jobs';
+import { noticeCommands } from './commands/notices';
 import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
 import { verifyCommands } from './commands/verify';
+import { withdrawalCommands } from './commands/withdrawals';
 import { describeProblem, EndsWith, EXIT, exitCodeOf } from './failures';
 import type { GlobalOptions } from './invocation';
 import { printable, type Terminal } from './output';
@@ -42,7 +44,9 @@ export function buildProgram(terminal: Terminal): Command {
     chargeCommands,
     budgetCommands,
     refundCommands,
+    withdrawalCommands,
     transferCommands,
+    noticeCommands,
     verifyCommands,
     exportCommands,
     aboutCommands,

@@ -1,5 +1,5 @@
 import { parseCredits } from '../domain/credits';
-import { ConfigError, environmentOf, readConfig } from './config';
+import { ConfigError, environmentOf, publicUrl, readConfig } from './config';
 
 const refusal = (env: Record<string, string>): string => {
   try {
@@ -27,6 +27,10 @@ test('an empty environment gives the embedded defaults', () => {
     parkedGraceSeconds: 86_400,
     reconcileAfterSeconds: 120,
     refundApprovalAbove: parseCredits('1000'),
+    mail: undefined,
+    noticeChannels: ['administrator', 'in-service'],
+    noticeContact: undefined,
+    publicUrl: undefined,
     logLevel: 'info',
   });
 });
@@ -58,6 +62,12 @@ test.each([
   ['HOLDFAST_RECONCILE_AFTER_SECONDS', '0'],
   ['HOLDFAST_REFUND_APPROVAL_ABOVE', '1e3'],
   ['HOLDFAST_REFUND_APPROVAL_ABOVE', '-1'],
+  ['HOLDFAST_NOTICE_CHANNELS', 'post'],
+  ['HOLDFAST_NOTICE_CHANNELS', 'in-service,in-service'],
+  ['HOLDFAST_NOTICE_CHANNELS', 'mail,in-service'],
+  ['HOLDFAST_NOTICE_CONTACT', 'a\nb'],
+  ['HOLDFAST_PUBLIC_URL', 'holdfast.example'],
+  ['HOLDFAST_PUBLIC_URL', 'https://user:secret@holdfast.example'],
   ['HOLDFAST_LOG_LEVEL', 'loud'],
 ])('%s=%j is refused with one sentence that names the variable', (name, value) => {
   const message = refusal({ [name]: value });
@@ -103,16 +113,48 @@ test('the address of a server for a bucket is refused when objects are in a fold
   expect(refusal({ HOLDFAST_S3_ENDPOINT: 'http://localhost:9000' })).toMatch(/^HOLDFAST_S3_ENDPOINT must be absent /);
 });
 
+const MAIL = { HOLDFAST_SMTP_URL: 'smtps://u:p@mail.example', HOLDFAST_MAIL_FROM: 'Holdfast <notices@example.org>' };
+
+test('a mail server makes mail the first channel, unless somebody chose others', () => {
+  expect(readConfig(MAIL)).toMatchObject({
+    mail: { url: MAIL.HOLDFAST_SMTP_URL, from: MAIL.HOLDFAST_MAIL_FROM },
+    noticeChannels: ['mail', 'administrator', 'in-service'],
+  });
+  const chosen = readConfig({ ...MAIL, HOLDFAST_NOTICE_CHANNELS: 'in-service,mail' });
+  expect(chosen.noticeChannels).toEqual(['in-service', 'mail']);
+});
+
+test.each(['', 'Holdfast', 'a@b c@d', 'Holdfast <a@b>, c@d', 'a@b\r\nBcc: c@d'])(
+  'beside a mail server the sender %j is refused with one sentence',
+  (from) => {
+    expect(refusal({ ...MAIL, HOLDFAST_MAIL_FROM: from })).toMatch(/^HOLDFAST_MAIL_FROM must be [^\n]+\.$/);
+  },
+);
+
+test.each(['mail.example:25', 'http://mail.example', 'smtp://mail.example/?x'])(
+  'the mail server %j is refused with one sentence',
+  (url) => {
+    expect(refusal({ ...MAIL, HOLDFAST_SMTP_URL: url })).toMatch(/^HOLDFAST_SMTP_URL must be [^\n]+\.$/);
+  },
+);
+
+test('links in mails lead to what was set, else to this machine', () => {
+  expect(publicUrl(readConfig({ HOLDFAST_PUBLIC_URL: 'https://holdfast.example/' }))).toBe('https://holdfast.example');
+  expect(publicUrl(readConfig({ HOLDFAST_HOST: '::', PORT: '9000' }))).toBe('http://127.0.0.1:9000');
+  expect(publicUrl(readConfig({ HOLDFAST_HOST: '::1' }))).toBe('http://[::1]:8080');
+});
+
 test('every wrong variable is named at once', () => {
   expect(refusal({ PORT: 'x', HOLDFAST_LOG_LEVEL: 'y' }).split('\n')).toHaveLength(2);
 });
 
-test.each([{ DATABASE_URL: 'http://user:secret@host/' }, { HOLDFAST_S3_ENDPOINT: 'http://user:secret@host/' }])(
-  'the refused address of a server is not repeated, since it holds a password: %j',
-  (env) => {
-    expect(refusal(env)).not.toContain('secret');
-  },
-);
+test.each([
+  { HOLDFAST_SMTP_URL: 'imap://user:secret@host/', HOLDFAST_MAIL_FROM: 'a@b' },
+  { DATABASE_URL: 'http://user:secret@host/' },
+  { HOLDFAST_S3_ENDPOINT: 'http://user:secret@host/' },
+])('the refused address of a server is not repeated, since it holds a password: %j', (env) => {
+  expect(refusal(env)).not.toContain('secret');
+});
 
 test('a child process reads the same configuration from the variables of its parent', () => {
   const config = readConfig(
@@ -120,6 +162,11 @@ test('a child process reads the same configuration from the variables of its par
     '/srv',
   );
   expect(readConfig(environmentOf(config), '/elsewhere')).toEqual(config);
+  const withMail = readConfig(
+    { ...MAIL, HOLDFAST_NOTICE_CONTACT: 'us', HOLDFAST_PUBLIC_URL: 'https://x', PORT: '9000' },
+    '/srv',
+  );
+  expect(readConfig(environmentOf(withMail), '/elsewhere')).toEqual(withMail);
   const inBucket = readConfig({ ...BUCKET, PORT: '9000', HOLDFAST_S3_ENDPOINT: 'https://store.example' }, '/srv');
   expect(readConfig(environmentOf(inBucket), '/elsewhere')).toEqual(inBucket);
 });

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { ObjectPlace } from '../db/objectStore';
 import { type Credits, formatCredits, parseCredits } from '../domain/credits';
+import { CHANNELS, type ChannelName } from '../domain/notices';
 
 export interface Config {
   /** Somebody's Postgres; undefined means the embedded one. */
@@ -32,6 +33,14 @@ export interface Config {
   readonly reconcileAfterSeconds: number;
   /** What may be given back of a charge without a second person (R15). */
   readonly refundApprovalAbove: Credits;
+  /** The server that takes our mail, and the sender; undefined sends none. */
+  readonly mail: { readonly url: string; readonly from: string } | undefined;
+  /** The channels of notices, in the order in which they are tried. */
+  readonly noticeChannels: readonly ChannelName[];
+  /** Who answers questions about notices; undefined when nobody was named. */
+  readonly noticeContact: string | undefined;
+  /** Where people reach the API from elsewhere; see {@link publicUrl}. */
+  readonly publicUrl: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -55,7 +64,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     const sentences = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]);
       // Addresses of servers carry passwords, and refusals end in logs.
-      const secret = ['DATABASE_URL', 'DATABASE_OWNER_URL', 'HOLDFAST_S3_ENDPOINT'].includes(name);
+      const secret = ['DATABASE_URL', 'DATABASE_OWNER_URL', 'HOLDFAST_S3_ENDPOINT', 'HOLDFAST_SMTP_URL'].includes(name);
       const given = secret || present[name] === undefined ? '' : `, not ${JSON.stringify(present[name])}`;
       return `${name} must be ${issue.message}${given}.`;
     });
@@ -79,6 +88,10 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     parkedGraceSeconds: settings.HOLDFAST_PARKED_GRACE_SECONDS,
     reconcileAfterSeconds: settings.HOLDFAST_RECONCILE_AFTER_SECONDS,
     refundApprovalAbove: settings.HOLDFAST_REFUND_APPROVAL_ABOVE,
+    mail: mailOf(settings),
+    noticeChannels: channelsOf(settings),
+    noticeContact: settings.HOLDFAST_NOTICE_CONTACT,
+    publicUrl: settings.HOLDFAST_PUBLIC_URL?.replace(/\/+$/, ''),
     logLevel: settings.HOLDFAST_LOG_LEVEL,
   };
 }
@@ -103,6 +116,11 @@ export function environmentOf(config: Config): Record<string, string> {
     HOLDFAST_PARKED_GRACE_SECONDS: String(config.parkedGraceSeconds),
     HOLDFAST_RECONCILE_AFTER_SECONDS: String(config.reconcileAfterSeconds),
     HOLDFAST_REFUND_APPROVAL_ABOVE: formatCredits(config.refundApprovalAbove),
+    HOLDFAST_SMTP_URL: config.mail?.url,
+    HOLDFAST_MAIL_FROM: config.mail?.from,
+    HOLDFAST_NOTICE_CHANNELS: config.noticeChannels.join(','),
+    HOLDFAST_NOTICE_CONTACT: config.noticeContact,
+    HOLDFAST_PUBLIC_URL: config.publicUrl,
     HOLDFAST_LOG_LEVEL: config.logLevel,
   };
   return Object.fromEntries(
@@ -123,6 +141,13 @@ export function temporalAddress({ temporalAddress: address }: Config): string {
     throw new ConfigError('TEMPORAL_ADDRESS must be set for this command; "holdfast up" sets it itself.');
   }
   return address;
+}
+
+/** Where links in mails lead: what was set, else this machine's own address. */
+export function publicUrl({ publicUrl: url, host, port }: Config): string {
+  if (url !== undefined) return url;
+  const reachable = ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
 const DEFAULT_PORT = 8080;
@@ -170,6 +195,24 @@ const variables = z.object({
     .refine(isAmount, 'an amount of credits such as 1000 or 2.5')
     .default('1000')
     .transform(parseCredits),
+  HOLDFAST_SMTP_URL: z
+    .string()
+    .refine(isMailServer, 'a mail server such as smtp://user:password@host:587 or smtps://host')
+    .optional(),
+  // Looked at only beside a mail server.
+  HOLDFAST_MAIL_FROM: z.string().optional(),
+  HOLDFAST_NOTICE_CHANNELS: z
+    .string()
+    .refine(isChannels, `some of ${CHANNELS.join(', ')}, each once, in the order in which they are tried`)
+    .optional(),
+  HOLDFAST_NOTICE_CONTACT: z
+    .string()
+    .regex(/^[^\p{C}]{1,200}$/u, 'up to 200 visible characters')
+    .optional(),
+  HOLDFAST_PUBLIC_URL: z
+    .string()
+    .refine(isServerAddress, 'an http or https address without user, password and query')
+    .optional(),
   HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
 
@@ -179,6 +222,13 @@ type Settings = z.infer<typeof variables>;
 const environment = variables.superRefine((settings, context) => {
   const { HOLDFAST_S3_ENDPOINT: endpoint, AWS_REGION: region } = settings;
   const refuse = (name: keyof Settings, message: string) => context.addIssue({ code: 'custom', path: [name], message });
+  if (settings.HOLDFAST_SMTP_URL !== undefined) {
+    if (!SENDER.test(settings.HOLDFAST_MAIL_FROM ?? '')) {
+      refuse('HOLDFAST_MAIL_FROM', 'the sender of our mails, such as Holdfast <notices@example.org>');
+    }
+  } else if (settings.HOLDFAST_NOTICE_CHANNELS?.split(',').includes('mail')) {
+    refuse('HOLDFAST_NOTICE_CHANNELS', 'without mail unless HOLDFAST_SMTP_URL is set');
+  }
   if (!settings.HOLDFAST_OBJECTS?.startsWith('s3:')) {
     if (endpoint !== undefined) refuse('HOLDFAST_S3_ENDPOINT', 'absent unless HOLDFAST_OBJECTS is a bucket');
     return;
@@ -192,6 +242,19 @@ const environment = variables.superRefine((settings, context) => {
     refuse('AWS_REGION', 'a region such as eu-central-1');
   }
 });
+
+/** One address, alone or after a name; the domain is a part of every message id. */
+const SENDER = /^(?:[^<>"\p{C}]*<[^\s<>"@,\p{C}]+@[A-Za-z0-9.-]+>|[^\s<>"@,\p{C}]+@[A-Za-z0-9.-]+)$/u;
+
+function mailOf({ HOLDFAST_SMTP_URL: url, HOLDFAST_MAIL_FROM: from }: Settings): Config['mail'] {
+  return url === undefined || from === undefined ? undefined : { url, from };
+}
+
+/** All that can be, unless somebody chose. */
+function channelsOf({ HOLDFAST_NOTICE_CHANNELS: chosen, HOLDFAST_SMTP_URL: mail }: Settings): readonly ChannelName[] {
+  if (chosen !== undefined) return chosen.split(',') as ChannelName[];
+  return CHANNELS.filter((name) => name !== 'mail' || mail !== undefined);
+}
 
 function objectPlace(settings: Settings, home: string, workingDirectory: string): ObjectPlace {
   const objects = settings.HOLDFAST_OBJECTS;
@@ -252,6 +315,17 @@ function isServerAddress(text: string): boolean {
   if (!isWebUrl(text)) return false;
   const { username, password, search, hash } = new URL(text);
   return [username, password, search, hash].every((part) => part === '');
+}
+
+function isChannels(text: string): boolean {
+  const names = text.split(',');
+  return names.every((name) => CHANNELS.some((one) => one === name)) && new Set(names).size === names.length;
+}
+
+function isMailServer(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, search, hash } = new URL(text);
+  return ['smtp:', 'smtps:'].includes(protocol) && hostname !== '' && search === '' && hash === '';
 }
 
 function isWebUrl(text: string): boolean {

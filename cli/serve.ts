@@ -12,25 +12,42 @@ import {
   Worker,
 } from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
+import { createContractActivities } from '../activities/contracts';
+import { createDigestActivities } from '../activities/digests';
 import { createJobActivities } from '../activities/jobActivities';
+import { createNoticeDelivery } from '../activities/notices';
 import { createReconcileActivities } from '../activities/reconcile';
 import { createRunActivities } from '../activities/run';
 import { createSlots } from '../activities/slots';
+import { createWithdrawalActivities } from '../activities/withdrawals';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
 import { connect } from '../db/client';
 import { openLedger } from '../db/ledger';
+import { createNotice } from '../db/notices';
 import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { type Instant, instantOfMilliseconds } from '../domain/instant';
 import { jobWorkflowId } from '../domain/job';
+import type { Channel } from '../notices/channel';
+import { createMailChannel, type MailChannel } from '../notices/mail';
+import { administratorChannel, inServiceChannel } from '../notices/shown';
 import { createEmbeddedRunner } from '../runners/embedded';
 import { SERVICES } from '../services';
-import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE, RECONCILE_SCHEDULE_ID, runReportedSignal } from '../workflows/messages';
-import type { reconcile } from '../workflows/reconcile';
-import { type Config, databaseUrl, temporalAddress } from './config';
+import {
+  CONTRACTS_TASK_QUEUE,
+  DIGESTS_SCHEDULE_ID,
+  EMBEDDED_TASK_QUEUE,
+  JOBS_TASK_QUEUE,
+  RECONCILE_SCHEDULE_ID,
+  runReportedSignal,
+} from '../workflows/messages';
+import { type Config, databaseUrl, publicUrl, temporalAddress } from './config';
 
 const RECONCILE_EVERY = '5 minutes';
+const DIGESTS_EVERY = '15 minutes';
+/** What contracts and notices ask of the database is small; what takes longer is broken and would hold up what waits. */
+const CONTRACTS_STATEMENT_MAX_MS = 30_000;
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
 /** Parked runs wait without a slot, so many more runs are held than engines run. */
 const RUNS_HELD_MAX = 200;
@@ -78,14 +95,29 @@ export async function serveApi(config: Config): Promise<void> {
   await db.destroy();
 }
 
-/** Runs workflows and their billing activities until a signal comes. */
+/** Runs workflows and their activities until a signal comes: jobs, and beside them contracts and notices. */
 export async function serveJobs(config: Config): Promise<void> {
   logTemporal(config);
   const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast jobs' });
   const ledger = openLedger(db);
   const connection = await NativeConnection.connect(temporalConnection(config));
   const client = await temporalClient(config);
-  await ensureReconcileSchedule(client);
+  await ensureSchedule(client, {
+    scheduleId: RECONCILE_SCHEDULE_ID,
+    workflowType: 'reconcile',
+    taskQueue: JOBS_TASK_QUEUE,
+    every: RECONCILE_EVERY,
+  });
+  await ensureSchedule(client, {
+    scheduleId: DIGESTS_SCHEDULE_ID,
+    workflowType: 'digests',
+    taskQueue: CONTRACTS_TASK_QUEUE,
+    every: DIGESTS_EVERY,
+  });
+  const touchContract = (contractId: string) => temporalWorkflows(client).contractTouched(contractId);
+  const reconciling = { ledger, workflowStatus: (jobId: string) => workflowStatus(client, jobId), touchContract };
+  // Contracts that came with the data need not wait for the first reconciliation.
+  await createReconcileActivities({ ...reconciling, youngMs: 0 }).wakeContracts({ at: now() });
   const worker = await Worker.create({
     connection,
     namespace: config.temporalNamespace,
@@ -93,22 +125,70 @@ export async function serveJobs(config: Config): Promise<void> {
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
       ...createJobActivities({ ledger }),
-      ...createReconcileActivities({
-        ledger,
-        workflowStatus: (jobId) => workflowStatus(client, jobId),
-        touchContract: (contractId) => temporalWorkflows(client).contractTouched(contractId),
-        youngMs: config.reconcileAfterSeconds * 1_000,
-      }),
+      ...createReconcileActivities({ ...reconciling, youngMs: config.reconcileAfterSeconds * 1_000 }),
     },
     maxCachedWorkflows: 500,
     maxConcurrentActivityTaskExecutions: 20,
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
-  await runUntilSignalled(worker);
+  const contracts = await contractsWorker(config, connection);
+  await runUntilSignalled(worker, contracts.worker);
+  await contracts.close();
   await client.connection.close();
   await connection.close();
   await ledger.close();
   await db.destroy();
+}
+
+/**
+ * Contracts and notices, with few slots and connections of their own: however much of them there is to do, and however slow
+ * a mail server is, jobs find theirs free.
+ */
+async function contractsWorker(config: Config, connection: NativeConnection) {
+  const db = connect(databaseUrl(config), {
+    poolMax: 16,
+    applicationName: 'holdfast contracts',
+    statementTimeoutMs: CONTRACTS_STATEMENT_MAX_MS,
+  });
+  const ledger = openLedger(db);
+  const mail = config.mail && createMailChannel(config.mail);
+  const delivery = createNoticeDelivery({
+    db,
+    channels: channelsOf(config, mail),
+    contact: config.noticeContact,
+    publicUrl: publicUrl(config),
+  });
+  const worker = await Worker.create({
+    connection,
+    namespace: config.temporalNamespace,
+    taskQueue: CONTRACTS_TASK_QUEUE,
+    workflowBundle: { codePath: workflowBundlePath() },
+    activities: {
+      ...createContractActivities({ ledger }),
+      ...createDigestActivities({ db, delivery }),
+      ...createWithdrawalActivities({
+        ledger,
+        notices: { create: (notice) => createNotice(db, notice), deliver: delivery.deliver },
+      }),
+    },
+    maxCachedWorkflows: 200,
+    maxConcurrentWorkflowTaskExecutions: 10,
+    maxConcurrentActivityTaskExecutions: 8,
+    maxConcurrentLocalActivityExecutions: 8,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  });
+  const close = async () => {
+    mail?.close();
+    await ledger.close();
+    await db.destroy();
+  };
+  return { worker, close };
+}
+
+/** The channels of notices in their order. The configuration has no mail without a server. */
+function channelsOf({ noticeChannels }: Config, mail: MailChannel | undefined): Channel[] {
+  const known = { mail, administrator: administratorChannel, 'in-service': inServiceChannel };
+  return noticeChannels.flatMap((name) => known[name] ?? []);
 }
 
 /** Runs engines until a signal comes. */
@@ -206,12 +286,22 @@ async function workflowStatus(client: Client, jobId: string): Promise<'running' 
   }
 }
 
-async function ensureReconcileSchedule(client: Client): Promise<void> {
+interface Recurring {
+  readonly scheduleId: string;
+  readonly workflowType: 'reconcile' | 'digests';
+  readonly taskQueue: string;
+  readonly every: typeof RECONCILE_EVERY | typeof DIGESTS_EVERY;
+}
+
+async function ensureSchedule(
+  client: Client,
+  { scheduleId, workflowType, taskQueue, every }: Recurring,
+): Promise<void> {
   try {
-    await client.schedule.create<typeof reconcile>({
-      scheduleId: RECONCILE_SCHEDULE_ID,
-      spec: { intervals: [{ every: RECONCILE_EVERY }] },
-      action: { type: 'startWorkflow', workflowType: 'reconcile', taskQueue: JOBS_TASK_QUEUE },
+    await client.schedule.create({
+      scheduleId,
+      spec: { intervals: [{ every }] },
+      action: { type: 'startWorkflow', workflowType, taskQueue },
       policies: { overlap: 'SKIP' },
     });
   } catch (error) {
@@ -219,9 +309,16 @@ async function ensureReconcileSchedule(client: Client): Promise<void> {
   }
 }
 
-async function runUntilSignalled(worker: Worker): Promise<void> {
+/** Runs workers side by side. One that fails ends the others: half a process would look whole. */
+async function runUntilSignalled(...workers: readonly Worker[]): Promise<void> {
+  let fail = () => {};
+  const failed = new Promise<void>((resolve) => {
+    fail = resolve;
+  });
   // Worker.run() listens to no signals of its own: without this a SIGTERM would cut attempts off unmetered.
-  await worker.runUntil(signalled());
+  const ended = Promise.race([signalled(), failed]);
+  const outcomes = await Promise.allSettled(workers.map((worker) => worker.runUntil(ended).finally(fail)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 function signalled(): Promise<void> {

@@ -40,6 +40,8 @@ export const APPLICATION_ROLE = 'holdfast_application';
 export interface ConnectOptions {
   readonly poolMax?: number;
   readonly applicationName?: string;
+  /** Ends statements that take longer; without it they take as long as they take. */
+  readonly statementTimeoutMs?: number;
   /** `owner` keeps the rights of the address's user: for migrations and tests, never for serving. */
   readonly as?: 'application' | 'owner';
 }
@@ -73,10 +75,13 @@ export function connectPipelined(db: Db, settings: Readonly<Record<string, strin
   return pool;
 }
 
-function connectionTo(url: string, { as = 'application', applicationName = 'holdfast' }: ConnectOptions): PoolConfig {
+function connectionTo(url: string, options: ConnectOptions): PoolConfig {
+  const { as = 'application', applicationName = 'holdfast', statementTimeoutMs } = options;
+  const role = as === 'application' ? ` -c role=${APPLICATION_ROLE}` : '';
+  const limit = statementTimeoutMs === undefined ? '' : ` -c statement_timeout=${statementTimeoutMs}`;
   return {
     connectionString: url,
-    options: `-c TimeZone=UTC${as === 'application' ? ` -c role=${APPLICATION_ROLE}` : ''}`,
+    options: `-c TimeZone=UTC${role}${limit}`,
     application_name: applicationName,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,

@@ -13,6 +13,7 @@ import {
   lifeIn,
 } from '../domain/contractCalendar';
 import { digestEntriesOf } from '../domain/contractNotices';
+import type { DoneEntry } from '../domain/contractProgress';
 import { BillingError } from '../domain/errors';
 import { type Instant, laterOf } from '../domain/instant';
 import type { Operation } from '../domain/operations';
@@ -70,9 +71,12 @@ export async function factsOf(db: Db | Trx, contractId: string): Promise<Facts> 
     `select ${LOT_COLUMNS}, purchased_at as "purchasedAt" from lots where pool_id = ? and ended_as is null order by id`,
     [contractId],
   );
-  const booked = await rows<{ key: string }>(db, 'select key from contract_bookings where contract_id = ?', [
-    contractId,
-  ]);
+  // Of everything else something else is left: a lot that has ended, a change of the contract, an allocation.
+  const booked = await rows<{ key: string }>(
+    db,
+    `select key from contract_bookings where contract_id = ? and act in ('end', 'remind')`,
+    [contractId],
+  );
   return {
     contract,
     lots,
@@ -133,15 +137,15 @@ async function perform(
   at: Instant,
 ): Promise<void> {
   const { contractId } = facts.contract;
-  // Before it is done: afterwards nobody would know that it has to be told. Each is told once, by its key.
-  if (entry.act !== 'allocate' && !isStale(entry, calendar, at)) await tell(ledger.db, facts, entry);
   switch (entry.act) {
     case 'activate':
     case 'close':
     case 'renew':
-      await changeByCalendar(ledger.db, contractId, entry.act, entry);
+      await changeByCalendar(ledger.db, contractId, entry.act, entry, (trx) => note(trx, facts, entry));
       return;
     case 'expire':
+      // Before it is done: afterwards nobody would know that it has to be told. Each is told once, by its key.
+      await note(ledger.db, facts, entry);
       await apply(
         ledger,
         entry.lotIds.map((lotId) => ({
@@ -160,9 +164,15 @@ async function perform(
       return;
     case 'end':
     case 'remind':
-      await markBooked(ledger.db, contractId, entry);
+      if (isStale(entry, calendar, at)) await markBooked(ledger.db, contractId, entry, 0);
+      else await note(ledger.db, facts, entry);
       return;
   }
+}
+
+/** Tells of an entry and marks it. */
+async function note(db: Db | Trx, facts: ContractFacts, entry: CalendarEntry, allocated?: Allocation): Promise<void> {
+  await markBooked(db, facts.contract.contractId, entry, await tell(db, facts, entry, allocated));
 }
 
 /** Of reminders that are overdue only the last is sent, and none once that of which it reminds is over. */
@@ -190,15 +200,19 @@ async function allocateTogether(
       const claim = await claimAllocation(ledger.db, one, facts.contract, { actor: ACTOR });
       // Somebody else was faster and counted otherwise: the calendar is made anew.
       if (!claim) return;
-      await tell(ledger.db, facts, entry, claim);
+      await note(ledger.db, facts, entry, claim);
       await grantAllocation(ledger, claim);
     }),
   );
 }
 
-/** Tells those who administer the contract at the time of an entry, or the user whose lot it brings. */
-async function tell(db: Db, facts: ContractFacts, entry: CalendarEntry, allocated?: Allocation): Promise<void> {
-  const { contract, lots } = facts;
+/** Tells those who administer the contract at the time of an entry, or the user whose lot it brings. @returns how many. */
+async function tell(
+  db: Db | Trx,
+  { contract, lots }: ContractFacts,
+  entry: CalendarEntry,
+  allocated?: Allocation,
+): Promise<number> {
   const { contractId } = contract;
   const named = lots.filter(({ id }) => entry.lotIds.includes(id));
   const references = await rows<{ id: string; reference: string | null }>(
@@ -213,7 +227,7 @@ async function tell(db: Db, facts: ContractFacts, entry: CalendarEntry, allocate
     references: new Map(references.map(({ id, reference }) => [id, reference])),
     ...(allocated && { allocated }),
   });
-  if (told.length === 0) return;
+  if (told.length === 0) return 0;
   const userIds =
     allocated?.kind === 'individual' ? [allocated.poolId] : await administratorsAt(db, contractId, entry.at);
   for (const userId of userIds) {
@@ -222,9 +236,10 @@ async function tell(db: Db, facts: ContractFacts, entry: CalendarEntry, allocate
       await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
     }
   }
+  return userIds.length;
 }
 
-async function administratorsAt(db: Db, contractId: string, at: Instant): Promise<string[]> {
+async function administratorsAt(db: Db | Trx, contractId: string, at: Instant): Promise<string[]> {
   const people = await rows<{ userId: string }>(
     db,
     `select distinct user_id as "userId"
@@ -246,10 +261,12 @@ async function changeByCalendar(
   contractId: string,
   kind: 'activate' | 'close' | 'renew',
   { key, at, because }: CalendarEntry,
+  alongside: (trx: Trx) => Promise<void>,
 ): Promise<void> {
   const requestId = `${ACTOR}/${key}`;
+  const asked = { contractId, requestId, change: { kind }, at, actor: ACTOR, reason: because };
   try {
-    await changeContract(db, { contractId, requestId, change: { kind }, at, actor: ACTOR, reason: because });
+    await changeContract(db, asked, alongside);
   } catch (error) {
     if (!(error instanceof BillingError)) throw error;
   }
@@ -265,12 +282,25 @@ async function apply(ledger: Ledger, operations: readonly Operation[]): Promise<
   }
 }
 
-async function markBooked(db: Db, contractId: string, { key, at }: CalendarEntry): Promise<void> {
-  await db.raw('insert into contract_bookings (contract_id, key, at) values (?, ?, ?) on conflict do nothing', [
-    contractId,
-    key,
-    at,
-  ]);
+async function markBooked(
+  db: Db | Trx,
+  contractId: string,
+  { key, act, at }: CalendarEntry,
+  told: number,
+): Promise<void> {
+  await db.raw(
+    'insert into contract_bookings (contract_id, key, act, at, told) values (?, ?, ?, ?, ?) on conflict do nothing',
+    [contractId, key, act, at, told],
+  );
+}
+
+/** What the calendar of a contract brought last, the newest first. */
+export function lastBookings(db: Db, contractId: string, limit: number): Promise<DoneEntry[]> {
+  return rows<DoneEntry>(
+    db,
+    'select act, at, told from contract_bookings where contract_id = ? order by recorded_at desc, at desc limit ?',
+    [contractId, limit],
+  );
 }
 
 async function watch(db: Db, contractId: string, at: Instant, nextAt: Instant | null): Promise<void> {

@@ -36,9 +36,14 @@ export interface AskedContractChange {
 /**
  * Changes a contract, once per request: a repeat answers with what the contract was after the change.
  *
+ * @param alongside what is written with the change or not at all.
  * @throws BillingError `not_found`, `idempotency_key_reused`, and what {@link planContractChange} refuses.
  */
-export function changeContract(db: Db, asked: AskedContractChange): Promise<ContractState> {
+export function changeContract(
+  db: Db,
+  asked: AskedContractChange,
+  alongside: (trx: Trx) => Promise<unknown> = async () => undefined,
+): Promise<ContractState> {
   const { contractId, requestId, change, at } = asked;
   return inTransaction(db, async (trx) => {
     const state = await firstRow<ContractState>(trx, `${STATE} for no key update`, [contractId]);
@@ -55,6 +60,7 @@ export function changeContract(db: Db, asked: AskedContractChange): Promise<Cont
     const planned = planContractChange(state, change, at);
     if ('code' in planned) throw new BillingError(planned.code, planned.message, planned.details);
     await recordContractChange(trx, { ...asked, kind: change.kind, request: change, state: planned });
+    await alongside(trx);
     return planned;
   });
 }

@@ -165,7 +165,9 @@ create table charges (
 create table contract_bookings (
   contract_id uuid not null,
   key text not null,
+  act text not null,
   at timestamp with time zone not null,
+  told integer not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint contract_bookings_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint contract_bookings_pkey PRIMARY KEY (contract_id, key)
@@ -670,6 +672,92 @@ create table users (
   constraint users_email_key UNIQUE (email)
 );
 
+create table withdrawal_lots (
+  withdrawal_id uuid not null,
+  user_id uuid not null,
+  lot_id uuid not null,
+  available bigint not null,
+  reserved bigint not null,
+  constraint withdrawal_lot_available_not_negative CHECK ((available >= 0)),
+  constraint withdrawal_lot_reserved_not_negative CHECK ((reserved >= 0)),
+  constraint withdrawal_lots_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES lots(id),
+  constraint withdrawal_lots_withdrawal_id_user_id_fkey FOREIGN KEY (withdrawal_id, user_id) REFERENCES withdrawal_users(withdrawal_id, user_id),
+  constraint withdrawal_lots_pkey PRIMARY KEY (withdrawal_id, user_id, lot_id)
+);
+
+create table withdrawal_requests (
+  withdrawal_id uuid not null,
+  request_id text not null,
+  kind text not null,
+  users jsonb not null,
+  actor text not null,
+  reason text not null,
+  at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint withdrawal_request_is_known CHECK ((kind = ANY (ARRAY['rescind'::text, 'retry'::text]))),
+  constraint withdrawal_request_is_short CHECK (((length(request_id) >= 1) AND (length(request_id) <= 200))),
+  constraint withdrawal_requests_withdrawal_id_fkey FOREIGN KEY (withdrawal_id) REFERENCES withdrawals(id),
+  constraint withdrawal_requests_pkey PRIMARY KEY (withdrawal_id, request_id)
+);
+
+create table withdrawal_users (
+  withdrawal_id uuid not null,
+  user_id uuid not null,
+  page integer not null,
+  state text not null,
+  changed_at timestamp with time zone not null,
+  next_at timestamp with time zone,
+  delivered_at timestamp with time zone,
+  channel text,
+  withdraws_at timestamp with time zone,
+  reminded integer,
+  told_at timestamp with time zone,
+  round integer not null default 1,
+  failure text,
+  constraint withdrawal_comes_90_days_after_delivery CHECK (((withdraws_at - delivered_at) = '2160:00:00'::interval)),
+  constraint withdrawal_delivery_is_whole CHECK ((num_nulls(delivered_at, channel, withdraws_at) = ANY (ARRAY[0, 3]))),
+  constraint withdrawal_noticed_has_a_delivery CHECK (((state <> ALL (ARRAY['noticed'::text, 'withdrawn'::text])) OR (delivered_at IS NOT NULL))),
+  constraint withdrawal_noticed_since_its_delivery CHECK (((state <> 'noticed'::text) OR (changed_at = delivered_at))),
+  constraint withdrawal_open_has_a_next_step CHECK (((next_at IS NOT NULL) = ((state = ANY (ARRAY['waiting'::text, 'noticed'::text])) OR ((state = 'withdrawn'::text) AND (told_at IS NULL)) OR ((state = 'rescinded'::text) AND (told_at IS NULL) AND (delivered_at IS NOT NULL))))),
+  constraint withdrawal_page_not_negative CHECK ((page >= 0)),
+  constraint withdrawal_reminder_is_known CHECK ((reminded = ANY (ARRAY[30, 7]))),
+  constraint withdrawal_reminder_needs_a_notice CHECK (((reminded IS NULL) OR (delivered_at IS NOT NULL))),
+  constraint withdrawal_round_is_counted CHECK ((round > 0)),
+  constraint withdrawal_told_at_its_end CHECK (((told_at IS NULL) OR (state = ANY (ARRAY['rescinded'::text, 'withdrawn'::text])))),
+  constraint withdrawal_undeliverable_has_a_failure CHECK (((state <> 'undeliverable'::text) OR (failure IS NOT NULL))),
+  constraint withdrawal_user_state_is_known CHECK ((state = ANY (ARRAY['waiting'::text, 'noticed'::text, 'rescinded'::text, 'withdrawn'::text, 'undeliverable'::text]))),
+  constraint withdrawal_withdrawn_at_its_end CHECK (((state <> 'withdrawn'::text) OR (changed_at = withdraws_at))),
+  constraint withdrawal_without_notice_has_no_delivery CHECK (((state <> ALL (ARRAY['waiting'::text, 'undeliverable'::text])) OR (delivered_at IS NULL))),
+  constraint withdrawal_users_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint withdrawal_users_withdrawal_id_fkey FOREIGN KEY (withdrawal_id) REFERENCES withdrawals(id),
+  constraint withdrawal_users_pkey PRIMARY KEY (withdrawal_id, user_id)
+) with (fillfactor=70);
+
+create table withdrawals (
+  id uuid not null,
+  reason text not null,
+  selection jsonb not null,
+  created_by uuid not null,
+  started_at timestamp with time zone not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  users integer not null,
+  lots integer not null,
+  available bigint not null,
+  reserved bigint not null,
+  notices_per_second integer not null,
+  state text not null default 'running'::text,
+  ended_at timestamp with time zone,
+  constraint withdrawal_ended_has_ended_at CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL))),
+  constraint withdrawal_pace_is_in_range CHECK (((notices_per_second >= 1) AND (notices_per_second <= 1000))),
+  constraint withdrawal_reason_is_there CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  constraint withdrawal_selects_credits CHECK (((available >= 0) AND (reserved >= 0) AND ((available + reserved) > 0))),
+  constraint withdrawal_selects_somebody CHECK ((users > 0)),
+  constraint withdrawal_selects_something CHECK ((lots >= users)),
+  constraint withdrawal_state_is_known CHECK ((state = ANY (ARRAY['running'::text, 'ended'::text]))),
+  constraint withdrawals_created_by_fkey FOREIGN KEY (created_by) REFERENCES users(id),
+  constraint withdrawals_pkey PRIMARY KEY (id)
+);
+
 -- Indexes -------------------------------------------------------------------------------------------------------------
 
 CREATE INDEX allocations_by_contract ON public.allocations USING btree (contract_id, at);
@@ -695,6 +783,11 @@ CREATE INDEX operations_by_reference ON public.operations USING btree (refers_to
 CREATE UNIQUE INDEX operations_in_order ON public.operations USING btree (batch_id, "position");
 CREATE UNIQUE INDEX operations_key ON public.operations USING btree (subject, act);
 CREATE INDEX refund_requests_by_charge ON public.refund_requests USING btree (charge_id);
+CREATE INDEX withdrawal_lots_by_lot ON public.withdrawal_lots USING btree (lot_id);
+CREATE INDEX withdrawal_users_by_page ON public.withdrawal_users USING btree (withdrawal_id, page);
+CREATE INDEX withdrawal_users_by_state ON public.withdrawal_users USING btree (withdrawal_id, state);
+CREATE INDEX withdrawal_users_by_user ON public.withdrawal_users USING btree (user_id);
+CREATE INDEX withdrawal_users_due ON public.withdrawal_users USING btree (withdrawal_id, next_at, page) WHERE (next_at IS NOT NULL);
 
 -- Views ---------------------------------------------------------------------------------------------------------------
 
@@ -1468,6 +1561,10 @@ CREATE TRIGGER rejections_are_decided_once BEFORE INSERT ON refund_rejections FO
 CREATE TRIGGER refund_requests_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER usage_records_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON usage_records FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER users_open_a_pool AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION open_pool('user');
+CREATE TRIGGER withdrawal_lots_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON withdrawal_lots FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER withdrawal_requests_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON withdrawal_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER withdrawal_users_are_never_deleted BEFORE DELETE OR TRUNCATE ON withdrawal_users FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER withdrawals_are_never_deleted BEFORE DELETE OR TRUNCATE ON withdrawals FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Rights of others than the owner -------------------------------------------------------------------------------------
 
@@ -1561,3 +1658,19 @@ grant update (email) on table users to holdfast_application;
 grant update (language) on table users to holdfast_application;
 grant update (name) on table users to holdfast_application;
 grant update (time_zone) on table users to holdfast_application;
+grant insert, select on table withdrawal_lots to holdfast_application;
+grant insert, select on table withdrawal_requests to holdfast_application;
+grant insert, select on table withdrawal_users to holdfast_application;
+grant update (changed_at) on table withdrawal_users to holdfast_application;
+grant update (channel) on table withdrawal_users to holdfast_application;
+grant update (delivered_at) on table withdrawal_users to holdfast_application;
+grant update (failure) on table withdrawal_users to holdfast_application;
+grant update (next_at) on table withdrawal_users to holdfast_application;
+grant update (reminded) on table withdrawal_users to holdfast_application;
+grant update (round) on table withdrawal_users to holdfast_application;
+grant update (state) on table withdrawal_users to holdfast_application;
+grant update (told_at) on table withdrawal_users to holdfast_application;
+grant update (withdraws_at) on table withdrawal_users to holdfast_application;
+grant insert, select on table withdrawals to holdfast_application;
+grant update (ended_at) on table withdrawals to holdfast_application;
+grant update (state) on table withdrawals to holdfast_application;

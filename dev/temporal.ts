@@ -51,7 +51,7 @@ export interface RunningTemporal extends KnownProcess {
   stop(): Promise<void>;
 }
 
-/** What operators filter workflows by. SQL visibility has ten Keyword columns in all: five are taken. */
+/** What operators filter workflows by. SQL visibility has ten Keyword columns in all: six are taken. */
 export const SEARCH_ATTRIBUTES = {
   CustomerId: 'Keyword',
   ContractId: 'Keyword',

@@ -1,5 +1,5 @@
 /** Contracts (R3, R12, R13): what they are, and what changes them. */
-import { addDays, addMonths, type Instant, nextInstant } from './instant';
+import { addDays, addMonths, type Instant } from './instant';
 import { type LotLife, sharedLotLife } from './lots';
 import type { Refused } from './operations';
 import { refused } from './step';
@@ -74,10 +74,9 @@ export function graceEndOf({ endsAt, terminatesAt, graceDays, timeZone }: Contra
 }
 
 /**
- * The life of a shared lot in a contract (R3). No life is empty (R7): one that became effective when its contract was over has
- * an instant of it.
+ * The life of a shared lot in a contract (R3). It may be empty, when the lot became effective after its end.
  *
- * @param lot `purchasedAt` is when its twelve months began; null where that is not known but its beginning is.
+ * @param lot `purchasedAt` is when its twelve months began; null where only its beginning is known.
  */
 export function sharedLifeIn(
   contract: ContractState,
@@ -85,20 +84,13 @@ export function sharedLifeIn(
 ): LotLife {
   const { endsAt: contractEndsAt, timeZone } = contract;
   const graceEnd = graceEndOf(contract);
-  const life = sharedLotLife({
+  return sharedLotLife({
     effectiveAt,
     purchasedAt: purchasedAt ?? effectiveAt,
     contractEndsAt,
     graceUntil: graceEnd > contractEndsAt ? graceEnd : null,
     timeZone,
   });
-  if (life.expiresAt === null || life.expiresAt > effectiveAt) return life;
-  const expiresAt = nextInstant(effectiveAt);
-  return {
-    ...life,
-    expiresAt,
-    graceUntil: life.graceUntil !== null && life.graceUntil > expiresAt ? life.graceUntil : null,
-  };
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { type ContractState, graceEndOf, lastTerm, planContractChange, sharedLifeIn } from './contract';
 import { type Credits, credits, formatCredits, sumOf } from './credits';
-import { addDays, addMonths, type Instant, laterOf } from './instant';
+import { addDays, addMonths, type Instant, laterOf, nextInstant } from './instant';
 import type { Lot, LotLife } from './lots';
 
 /** How many days before an end people are reminded of it. */
@@ -38,9 +38,17 @@ export interface ContractFacts {
   readonly booked: ReadonlySet<string>;
 }
 
-/** The life that a lot has by what its contract is: a shared one's follows from it (R3), others have their own. */
+/**
+ * The life that a lot has by what its contract is: a shared one's follows from it (R3), others have their own. None is empty
+ * (R7): a lot of a contract that was terminated before the lot became effective keeps the first instant of its life.
+ */
 export function lifeIn(contract: ContractState, lot: ContractLot): LotLife {
-  return lot.kind === 'shared' ? sharedLifeIn(contract, lot) : lot;
+  if (lot.kind !== 'shared') return lot;
+  const life = sharedLifeIn(contract, lot);
+  if (life.expiresAt === null || life.expiresAt > lot.effectiveAt) return life;
+  const expiresAt = nextInstant(lot.effectiveAt);
+  const { graceUntil } = life;
+  return { ...life, expiresAt, graceUntil: graceUntil !== null && graceUntil > expiresAt ? graceUntil : null };
 }
 
 /** Whether two lives are the same. */

@@ -10,6 +10,13 @@ export type ContractAnswer =
   | { readonly status: 'changed'; readonly contract: ContractState }
   | { readonly status: 'refused'; readonly rejection: Rejection };
 
+/** What a contract's calendar brought, and how many people are told of it in their next digest. */
+export interface DoneEntry {
+  readonly act: CalendarAct;
+  readonly at: Instant;
+  readonly told: number;
+}
+
 /** Where a contract stands once its calendar is booked up to an instant. */
 export interface ContractProgress {
   readonly contract: ContractState;
@@ -34,4 +41,6 @@ export interface ContractProgress {
     readonly expiresAt: Instant | null;
   }[];
   readonly lotsInAll: number;
+  /** What was done last, the newest first. */
+  readonly done: readonly DoneEntry[];
 }

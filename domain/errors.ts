@@ -42,6 +42,7 @@ export const REFUSALS = {
   idempotency_key_reused: { status: 422, retry: false, title: 'The Idempotency-Key was used with another request' },
   input_invalid: { status: 422, retry: false, title: 'The input cannot be run' },
   service_not_sold: { status: 422, retry: false, title: 'The rate card in force has no rate for this service' },
+  nothing_to_withdraw: { status: 422, retry: false, title: 'The selection holds no credits to withdraw' },
   lot_invalid: { status: 422, retry: false, title: 'A lot cannot be granted like this' },
   change_invalid: { status: 422, retry: false, title: 'The change of the contract is not valid' },
   rules_invalid: { status: 422, retry: false, title: 'Allocation rules cannot be published like this' },

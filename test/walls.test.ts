@@ -33,8 +33,10 @@ const WALLS: Readonly<Record<string, Wall>> = {
     builtins: true,
     packages: ['@aws-sdk/client-s3', '@aws-sdk/lib-storage', 'knex', 'pg', 'uuid'],
   },
+  // Sentences and ways to reach people. Who is told what, and what was told, is kept elsewhere.
+  notices: { rooms: ['domain'], builtins: true, packages: ['nodemailer'] },
   activities: {
-    rooms: ['domain', 'db', 'runners', 'services'],
+    rooms: ['domain', 'db', 'notices', 'runners', 'services'],
     builtins: true,
     packages: ['@temporalio/activity', 'pino'],
   },
@@ -46,7 +48,14 @@ const WALLS: Readonly<Record<string, Wall>> = {
     packages: ['@temporalio/common', '@temporalio/workflow'],
   },
   api: {
-    rooms: ['domain', 'db', 'services', 'workflows/messages', 'workflows/searchAttributes'],
+    rooms: [
+      'domain',
+      'db',
+      'services',
+      'workflows/messages',
+      'workflows/searchAttributes',
+      'workflows/withdrawalMessages',
+    ],
     types: ['workflows'],
     builtins: true,
     packages: [
@@ -73,6 +82,7 @@ const HOMES: readonly {
   { what: 'the database', packages: ['knex', 'pg'], rooms: ['db', 'dev'] },
   { what: 'object storage', packages: ['@aws-sdk/client-s3', '@aws-sdk/lib-storage'], rooms: ['db'] },
   { what: 'HTTP serving', packages: ['express', 'swagger-ui-dist'], rooms: ['api'] },
+  { what: 'mail', packages: ['nodemailer'], rooms: ['notices'] },
   { what: 'the command line', packages: ['commander', 'cli-table3', 'picocolors'], rooms: ['cli', 'dev'] },
   { what: 'the workers', packages: ['@temporalio/worker'], rooms: ['cli', 'dev'] },
 ];

@@ -1,7 +1,7 @@
 /** What the Temporal UI shows of a contract: Markdown for operators. */
 import type { ContractProgress } from '../domain/contractProgress';
 
-export function describeContract({ contract, phase, calendar, lots, lotsInAll }: ContractProgress): string {
+export function describeContract({ contract, phase, calendar, lots, lotsInAll, done }: ContractProgress): string {
   const { name, startsAt, endsAt, timeZone, terms, renewal, renewalMonths, graceDays, terminatesAt, suspendedAt } =
     contract;
   return [
@@ -16,6 +16,11 @@ export function describeContract({ contract, phase, calendar, lots, lotsInAll }:
     '',
     ...(calendar.length === 0 ? ['Nothing.'] : ['| at | what | credits | why |', '| --- | --- | ---: | --- |']),
     ...calendar.map(({ at, act, credits, because }) => `| ${at} | ${act} | ${credits} | ${because} |`),
+    '',
+    '**What was done last**',
+    '',
+    ...(done.length === 0 ? ['Nothing.'] : ['| at | what | told |', '| --- | --- | ---: |']),
+    ...done.map(({ at, act, told }) => `| ${at} | ${act} | ${told === 0 ? '' : `${told} people`} |`),
     '',
     `**Lots that live or wait for their end** (${lotsInAll})`,
     '',

@@ -1,3 +1,5 @@
 export { contract } from './contract';
+export { digests } from './digests';
 export { job } from './job';
 export { reconcile } from './reconcile';
+export { withdrawal } from './withdrawal';

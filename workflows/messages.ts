@@ -11,6 +11,7 @@ export const EMBEDDED_TASK_QUEUE = 'holdfast-run-embedded';
 /** Contracts, withdrawals and notices: years long, seldom in a hurry, and never before a job. */
 export const CONTRACTS_TASK_QUEUE = 'holdfast-contracts';
 export const RECONCILE_SCHEDULE_ID = 'reconcile';
+export const DIGESTS_SCHEDULE_ID = 'digests';
 
 export interface JobInput {
   readonly jobId: string;

@@ -49,7 +49,7 @@ it('releases what a terminated workflow held, and does so once', async () => {
   expect((await runReconcile()).repaired).toEqual([submitted.jobId]);
   expect(await world.balanceOf(spender)).toEqual({ available: '100', reserved: '0', consumed: '0' });
   expect(await submitted.row()).toMatchObject({ state: 'released', reason: 'workflow-closed' });
-  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [] });
+  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [], wokenContracts: [] });
 });
 
 it('leaves a job alone whose workflow lives', async () => {
@@ -64,7 +64,7 @@ it('leaves a job alone whose workflow lives', async () => {
       return attempt.finish();
     },
   });
-  expect(await runReconcile()).toEqual({ examined: 1, repaired: [], findings: [] });
+  expect(await runReconcile()).toEqual({ examined: 1, repaired: [], findings: [], wokenContracts: [] });
   expect(await world.balanceOf(spender)).toMatchObject({ reserved: '10' });
   end.open();
   expect(await submitted.handle.result()).toMatchObject({ state: 'settled' });
@@ -73,7 +73,7 @@ it('leaves a job alone whose workflow lives', async () => {
 it('leaves a job alone that is so young that its workflow may be on its way', async () => {
   const spender = await world.openSpender('100');
   const young = await world.place({ spender, expected: '10', submittedAgoMs: 60_000 });
-  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [] });
+  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [], wokenContracts: [] });
   expect(await young.row()).toMatchObject({ state: 'reserving' });
   await young.ask();
   await young.handle.terminate();

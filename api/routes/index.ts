@@ -8,11 +8,13 @@ import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
 import { lotRoutes } from './lots';
+import { noticeRoutes } from './notices';
 import { peopleRoutes } from './people';
 import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
 import { transferRoutes } from './transfers';
+import { withdrawalRoutes } from './withdrawals';
 
 /** Every route there is, in the order in which the documentation lists them. */
 export function allRoutes(dependencies: ApiDependencies): Route[] {
@@ -28,7 +30,9 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),
     ...refundRoutes(dependencies),
+    ...withdrawalRoutes(dependencies),
     ...transferRoutes(dependencies),
+    ...noticeRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }

@@ -59,11 +59,14 @@ create table contract_changes (
 create trigger contract_changes_are_append_only before update or delete or truncate on contract_changes
   for each statement execute function refuse_change();
 
--- What a contract's calendar brought that leaves no other trace, such as a reminder. Each once.
+-- What a contract's calendar brought, each thing once. Of reminders there is no other trace.
 create table contract_bookings (
   contract_id uuid not null references contracts,
   key text not null,
+  act text not null,
   at timestamptz not null,
+  -- How many people are told of it in their next digest.
+  told int not null,
   recorded_at timestamptz not null default clock_timestamp(),
   primary key (contract_id, key)
 );

@@ -360,6 +360,19 @@ const LAWS: readonly Law[] = [
       where b.closed_at is distinct from o.booked_at`,
   },
   {
+    broken: 'a lot does not end when the notices say',
+    sql: `select format('lot %s ends at %s, the notices say %s', l.id, l.withdrawn_at, n.ends_at) as what
+      from lots l
+      join (
+        select s.lot_id, min(u.withdraws_at) filter (where u.state in ('noticed', 'withdrawn')) as ends_at,
+          bool_or(u.state = 'withdrawn') as is_over
+        from withdrawal_lots s
+        join withdrawal_users u on u.withdrawal_id = s.withdrawal_id and u.user_id = s.user_id
+        group by s.lot_id
+      ) n on n.lot_id = l.id
+      where l.ended_as is null and (n.is_over or l.withdrawn_at is distinct from n.ends_at)`,
+  },
+  {
     broken: 'a charge is not what was captured from lots',
     sql: `select format('charge %s says %s and %s absorbed, the ledger %s and %s', c.id, c.charged, c.absorbed,
         moved.charged, moved.absorbed) as what

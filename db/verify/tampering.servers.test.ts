@@ -64,6 +64,10 @@ const OTHER_TABLES = [
   'results',
   'unsubscribe_tokens',
   'users',
+  'withdrawal_lots',
+  'withdrawal_requests',
+  'withdrawal_users',
+  'withdrawals',
 ];
 
 /** Columns that nothing else repeats; `docs/ledger.md` lists them. */

@@ -22,6 +22,8 @@ export interface Effort {
   readonly seconds: number;
   /** Lengths of the journal, in operations. */
   readonly sizes: readonly number[];
+  /** How many contracts are alive. */
+  readonly contracts: number;
 }
 
 /** A bound on the figure itself or on its ratio to the baseline. */

@@ -6,6 +6,7 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { benchContracts } from './contracts';
 import type { Effort, Figure } from './figure';
 import { benchJobPost, benchJobWorkflow } from './jobs';
 import { benchHotPool } from './ledger/hotPool';
@@ -42,6 +43,9 @@ const FAMILIES: Readonly<Record<string, Readonly<Record<string, Bench>>>> = {
     'job-workflow': onWorld(benchJobWorkflow),
     'job-post': onWorld(benchJobPost),
   },
+  contracts: {
+    contracts: async ({ world }, effort) => benchContracts(await world(), effort),
+  },
   ledger: {
     'hot-pool': onLedger(benchHotPool),
     'hot-pool-latency': onLedger(benchHotPoolLatency),
@@ -62,6 +66,7 @@ async function main(): Promise<void> {
     .option('--json <file>', 'write the lines to a file too')
     .option('--rounds <n>', 'how often each measurement of the ledger is taken', whole, 5)
     .option('--seconds <n>', 'how long a measurement of the ledger takes', whole, 3)
+    .option('--contracts <n>', 'contracts: how many are alive', whole, 10_000)
     .option('--sizes <n,n>', 'journal-size: operations in the journal', wholes, [1_000_000, 10_000_000])
     .parse()
     .opts<Effort & { only?: string; json?: string }>();

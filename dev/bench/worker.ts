@@ -1,6 +1,7 @@
 /** The workers of the benchmarks, in a process of their own as in the product: told where everything is, says when it polls. */
 import { join } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { createContractActivities } from '../../activities/contracts';
 import { createJobActivities } from '../../activities/jobActivities';
 import type { RunActivities } from '../../activities/run';
 import { beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
@@ -8,7 +9,7 @@ import { connect, type Db } from '../../db/client';
 import { openLedger } from '../../db/ledger';
 import { instantOfMilliseconds } from '../../domain/instant';
 import { wholeUnits } from '../../domain/usage';
-import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE } from '../../workflows/messages';
+import { CONTRACTS_TASK_QUEUE, EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE } from '../../workflows/messages';
 import { packageRoot } from '../root';
 
 async function main(): Promise<void> {
@@ -16,6 +17,8 @@ async function main(): Promise<void> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const db = connect(databaseUrl, { poolMax: 20 });
   const ledger = openLedger(db);
+  const contractsDb = connect(databaseUrl, { poolMax: 16 });
+  const contractsLedger = openLedger(contractsDb);
   const connection = await NativeConnection.connect({ address: temporalAddress });
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: join(packageRoot(), 'dist', 'dev', 'bench', 'workflows.js'),
@@ -29,13 +32,24 @@ async function main(): Promise<void> {
       activities: createJobActivities({ ledger }),
     }),
     await Worker.create({ connection, taskQueue: EMBEDDED_TASK_QUEUE, activities: instantRun(db) }),
+    // As the product serves them: few slots and connections of their own.
+    await Worker.create({
+      connection,
+      taskQueue: CONTRACTS_TASK_QUEUE,
+      workflowBundle,
+      activities: createContractActivities({ ledger: contractsLedger }),
+      maxCachedWorkflows: 200,
+      maxConcurrentWorkflowTaskExecutions: 10,
+      maxConcurrentActivityTaskExecutions: 8,
+      maxConcurrentLocalActivityExecutions: 8,
+    }),
   ];
   const stopped = new Promise<void>((resolve) => process.once('disconnect', resolve));
   process.send?.('ready');
   await Promise.all(workers.map((worker) => worker.runUntil(stopped)));
   await connection.close();
-  await ledger.close();
-  await db.destroy();
+  for (const one of [ledger, contractsLedger]) await one.close();
+  for (const one of [db, contractsDb]) await one.destroy();
 }
 
 /** A run without an engine: the attempt's rows and one usage report, so that the settlement has something to charge. */

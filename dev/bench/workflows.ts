@@ -5,6 +5,7 @@ import type { RunActivities } from '../../activities/run';
 import { now } from '../../workflows/clock';
 import type { JobInput } from '../../workflows/messages';
 
+export { contract } from '../../workflows/contract';
 export { job } from '../../workflows/job';
 
 /** The same three activities as a job, and nothing else. */

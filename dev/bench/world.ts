@@ -13,7 +13,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { createApp } from '../../api/app';
 import { temporalWorkflows } from '../../api/temporal';
 import { connect, type Db } from '../../db/client';
-import { openLedger } from '../../db/ledger';
+import { type Ledger, openLedger } from '../../db/ledger';
 import { grantLot } from '../../db/lots';
 import { migrate } from '../../db/migrate';
 import { openFolderStore } from '../../db/objectStore';
@@ -28,6 +28,9 @@ import { startTemporal } from '../temporal';
 export interface BenchWorld {
   readonly client: Client;
   readonly db: Db;
+  readonly ledger: Ledger;
+  /** Ids of processes, by what they are. */
+  readonly processes: Readonly<Record<'postgres' | 'temporal' | 'workers', number>>;
   /** Calls the API as the demo submitter, every POST under a new key. */
   call<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T>;
   /** A quote that any number of jobs can be submitted with. */
@@ -121,6 +124,8 @@ export async function startBenchWorld(): Promise<BenchWorld> {
   return {
     client,
     db,
+    ledger,
+    processes: { postgres: postgres.pid, temporal: temporal.pid, workers: workers.pid },
     call: (method, path, body) => call(method, path, body),
     quoteId: quote.id,
     async stop() {
@@ -151,6 +156,7 @@ async function startWorkers(databaseUrl: string, temporalAddress: string) {
     }),
   ]);
   return {
+    pid: worker.pid as number,
     async stop() {
       worker.disconnect();
       await ended;

@@ -13,8 +13,10 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createJobActivities } from '../../activities/jobActivities';
+import type { NoticeDelivery } from '../../activities/noticeDelivery';
 import { createRunActivities } from '../../activities/run';
 import { createSlots } from '../../activities/slots';
+import { createWithdrawalActivities } from '../../activities/withdrawals';
 import { type ApiDependencies, createApp } from '../../api/app';
 import { codesOf } from '../../api/openapi';
 import type { Route } from '../../api/route';
@@ -34,7 +36,13 @@ import { type Instant, instantOfMilliseconds } from '../../domain/instant';
 import { jobWorkflowId } from '../../domain/job';
 import { createEmbeddedRunner } from '../../runners/embedded';
 import { SERVICES } from '../../services';
-import { EMBEDDED_TASK_QUEUE, JOBS_TASK_QUEUE, runReportedSignal } from '../../workflows/messages';
+import {
+  CONTRACTS_TASK_QUEUE,
+  EMBEDDED_TASK_QUEUE,
+  JOBS_TASK_QUEUE,
+  runReportedSignal,
+} from '../../workflows/messages';
+import { bundlePath } from '../world/bundle';
 import { openNamespace } from '../world/namespace';
 
 export type Who = keyof typeof DEMO.people;
@@ -78,6 +86,8 @@ export interface TestApi {
   upload(text: string, options?: { as?: Who; name?: string; mediaType?: string }): Promise<string>;
   startJobsWorker(): Promise<void>;
   startComputeWorker(): Promise<void>;
+  /** Notices go as the test says. */
+  startContractsWorker(activities: { notices: NoticeDelivery }): Promise<void>;
   /** Files in the object store, half-written ones too. */
   storedFiles(): Promise<string[]>;
   /** Stops everything, and fails when the ledger is not sound. */
@@ -198,6 +208,17 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
           taskQueue: JOBS_TASK_QUEUE,
           workflowBundle: { codePath },
           activities: createJobActivities({ ledger: database.ledger }),
+        }),
+      );
+    },
+    async startContractsWorker({ notices }) {
+      await work(
+        await Worker.create({
+          connection: await nativeConnection(),
+          namespace,
+          taskQueue: CONTRACTS_TASK_QUEUE,
+          workflowBundle: { codePath: bundlePath() },
+          activities: { ...createWithdrawalActivities({ ledger: database.ledger, notices }) },
         }),
       );
     },

@@ -18,6 +18,8 @@ export const HISTORIES = [
   'grace-elapsed',
   'restarted-attempt',
   'reserved-by-the-regular-activity',
+  'withdrawal-to-its-end',
+  'withdrawal-rescinded-and-continued',
 ] as const;
 export type HistoryName = (typeof HISTORIES)[number];
 

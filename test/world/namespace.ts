@@ -22,10 +22,10 @@ export async function openNamespace(): Promise<{ client: Client; address: string
     namespace,
     workflowExecutionRetentionPeriod: msToTs('3 days'),
   });
-  const { INDEXED_VALUE_TYPE_KEYWORD: KEYWORD, INDEXED_VALUE_TYPE_DATETIME: DATETIME } =
+  const { INDEXED_VALUE_TYPE_KEYWORD: keyword, INDEXED_VALUE_TYPE_DATETIME: datetime } =
     temporal.api.enums.v1.IndexedValueType;
   const searchAttributes = Object.fromEntries(
-    SEARCH_ATTRIBUTES.map(({ name, type }) => [name, type === 'DATETIME' ? DATETIME : KEYWORD]),
+    SEARCH_ATTRIBUTES.map(({ name, type }) => [name, type === 'DATETIME' ? datetime : keyword]),
   );
   const client = new Client({ connection, namespace });
   const named = SEARCH_ATTRIBUTES.map(({ name }) => `${name} is not null`).join(' and ');
