@@ -233,7 +233,9 @@ async function tell(
   for (const userId of userIds) {
     for (const one of told) {
       const about = 'lotId' in one.facts ? `/${one.facts.lotId}` : '';
-      await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
+      // One who is named on two contracts is told of one lot once, whichever of them completes it.
+      const key = allocated ? `allocated${about}` : `${contractId}/${entry.key}${about}`;
+      await queueDigestEntry(db, { userId, key, ...one });
     }
   }
   return userIds.length;
