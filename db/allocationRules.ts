@@ -31,6 +31,8 @@ const PUBLISHING = 0x616c6c6f;
 /**
  * Publishes the next version, once per request, for the instant at which it is asked for or a later one (R12).
  *
+ * @param asked `at` is the present, not when the request was first made: a repeat of one that was lost on the way must not
+ *   change what was granted in between.
  * @throws BillingError `rules_invalid`.
  */
 export async function publishNextAllocationRules(
@@ -42,11 +44,6 @@ export async function publishNextAllocationRules(
   },
 ): Promise<AllocationRules> {
   const { title, effectiveAt, rules, requestId, publishedBy, at } = asked;
-  const objection =
-    effectiveAt < at
-      ? `effectiveAt: ${effectiveAt} is over; rules are published for now or the future.`
-      : objectionToRules(rules);
-  if (objection) throw new BillingError('rules_invalid', objection);
   return inTransaction(db, async (trx) => {
     await trx.raw('select pg_advisory_xact_lock(?, 0)', [PUBLISHING]);
     const before = await firstRow<{ rules: AllocationRules }>(
@@ -55,6 +52,11 @@ export async function publishNextAllocationRules(
       [requestId],
     );
     if (before) return before.rules;
+    const objection =
+      effectiveAt < at
+        ? `effectiveAt: ${effectiveAt} is over; rules are published for now or the future.`
+        : objectionToRules(rules);
+    if (objection) throw new BillingError('rules_invalid', objection);
     const last = await firstRow<{ version: number | null }>(
       trx,
       'select max(version) as version from allocation_rules',
