@@ -124,7 +124,7 @@ export async function allocationsOf(
   const claimed = await rows<AllocationDue>(
     db,
     `select a.key, a.at, a.amount, a.because, a.pool_id as "poolId", a.kind, a.user_id as "userId",
-       a.rule_key as "ruleKey", a.version
+       a.rule_key as "ruleKey", a.version, null as after
      from allocations a
      where a.contract_id = ? and not exists (select from lots l where l.id = a.lot_id)
      order by a.at, a.key`,
@@ -157,10 +157,11 @@ const ALLOCATIONS = `select key, contract_id as "contractId", user_id as "userId
   from allocations`;
 
 /**
- * Claims what is due: whoever is first names the lot and its life, everybody else finds that.
+ * Claims what is due: whoever is first names the lot and its life, everybody else finds that. Seats are claimed one after
+ * the other: were later ones claimed first and the process killed, nobody would know that earlier ones are still to come.
  *
- * @returns the claim that stands; undefined when somebody counted the seats of the contract differently and was first, so
- *   that what is due has to be listed anew.
+ * @returns the claim that stands; undefined when somebody counted the seats of the contract differently and was first, or when
+ *   what has to come before is not claimed yet, so that what is due has to be listed anew.
  */
 export async function claimAllocation(
   db: Db,
@@ -168,13 +169,14 @@ export async function claimAllocation(
   contract: ContractState,
   { actor }: { readonly actor: string },
 ): Promise<Allocation | undefined> {
-  const { key, userId, poolId, kind, ruleKey, version, amount, at, because } = due;
+  const { key, userId, poolId, kind, ruleKey, version, amount, at, because, after } = due;
   const isShared = kind === 'shared';
   const life = isShared ? sharedLifeIn(contract, { effectiveAt: at, purchasedAt: at }) : undefined;
   await db.raw(
     `insert into allocations (key, contract_id, user_id, pool_id, kind, rule_key, version, lot_id, amount, at, expires_at,
        grace_until, because, actor)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+     where ?::text is null or exists (select from allocations where key = ?)
      on conflict do nothing`,
     [
       key,
@@ -191,6 +193,8 @@ export async function claimAllocation(
       life?.graceUntil ?? null,
       because,
       actor,
+      after,
+      after,
     ] as never,
   );
   return firstRow<Allocation>(db, `${ALLOCATIONS} where key = ?`, [key]);
