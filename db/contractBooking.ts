@@ -198,7 +198,7 @@ async function allocateTogether(
       const one = due.get(entry.key);
       if (!one) throw new Error(`nothing is due as ${entry.key}`);
       const claim = await claimAllocation(ledger.db, one, facts.contract, { actor: ACTOR });
-      // Somebody else was faster and counted otherwise: the calendar is made anew.
+      // Somebody else was faster and counted otherwise, or seats before are not claimed yet: the calendar is made anew.
       if (!claim) return;
       await note(ledger.db, facts, entry, claim);
       await grantAllocation(ledger, claim);
@@ -233,7 +233,9 @@ async function tell(
   for (const userId of userIds) {
     for (const one of told) {
       const about = 'lotId' in one.facts ? `/${one.facts.lotId}` : '';
-      await queueDigestEntry(db, { userId, key: `${contractId}/${entry.key}${about}`, ...one });
+      // One who is named on two contracts is told of one lot once, whichever of them completes it.
+      const key = allocated ? `allocated${about}` : `${contractId}/${entry.key}${about}`;
+      await queueDigestEntry(db, { userId, key, ...one });
     }
   }
   return userIds.length;
