@@ -47,6 +47,29 @@ describe('publishing rules', () => {
     expect(await api.ask('GET', `${RULES}/99`)).toMatchObject({ status: 404 });
   });
 
+  it('that was lost on the way and is sent again counts from then on, and never for what is past', async () => {
+    const [key, dated] = [randomUUID(), randomUUID()];
+    const effectiveAt = addMilliseconds(now(), HOUR_MS);
+    const before = (await api.ask('GET', RULES)).body.items;
+    await api.owner.raw('revoke insert on allocation_rules from holdfast_application');
+    try {
+      expect(await publish({}, { key })).toMatchObject({ status: 500 });
+      expect(await publish({ effectiveAt }, { key: dated })).toMatchObject({ status: 500 });
+    } finally {
+      await api.owner.raw('grant insert on allocation_rules to holdfast_application');
+    }
+    api.clock.aheadMs = 2 * HOUR_MS;
+    try {
+      expect(await publish({ effectiveAt }, { key: dated })).toMatchObject({ status: 422 });
+      const resent = addMilliseconds(now(), 2 * HOUR_MS - 1_000);
+      const { body } = await publish({}, { key });
+      expect(body.effectiveAt > resent).toBe(true);
+      expect((await api.ask('GET', RULES)).body.items).toEqual([...before, body]);
+    } finally {
+      api.clock.aheadMs = 0;
+    }
+  });
+
   it('is refused with a sentence when it cannot be meant', async () => {
     const past = addMilliseconds(now(), -1_000);
     const invalid = (sentence: RegExp) => ({

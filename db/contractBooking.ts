@@ -200,7 +200,7 @@ async function allocateTogether(
       const one = due.get(entry.key);
       if (!one) throw new Error(`nothing is due as ${entry.key}`);
       const claim = await claimAllocation(ledger.db, one, facts.contract, { actor: ACTOR });
-      // Somebody else was faster and counted otherwise: the calendar is made anew.
+      // Somebody else was faster and counted otherwise, or seats before are not claimed yet: the calendar is made anew.
       if (!claim) return;
       await note(ledger.db, facts, entry, claim);
       await grantAllocation(ledger, claim);
