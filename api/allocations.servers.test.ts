@@ -72,14 +72,16 @@ describe('publishing rules', () => {
 
   it('is refused with a sentence when it cannot be meant', async () => {
     const past = addMilliseconds(now(), -1_000);
-    const refused = async (json: object) => {
-      const { status, body } = await publish(json);
-      return `${status} ${body.code}: ${body.errors ? JSON.stringify(body.errors) : body.detail}`;
-    };
-    expect(await refused({ effectiveAt: past })).toMatch(/^422 rules_invalid: .*effectiveAt: .* is over/);
-    expect(await refused({ rules: [RULE, RULE] })).toMatch(/^422 rules_invalid: .*test-rule is there twice/);
-    expect(await refused({ rules: [{ ...RULE, amount: '0' }] })).toMatch(/^422 rules_invalid: .*more than zero/);
-    expect(await refused({ rules: [{ ...RULE, recipient: 'named-user' }] })).toMatch(/^422 rules_invalid: .*flat/);
+    const invalid = (sentence: RegExp) => ({
+      status: 422,
+      body: { code: 'rules_invalid', detail: expect.stringMatching(sentence) },
+    });
+    expect(await publish({ effectiveAt: past })).toMatchObject(invalid(/effectiveAt: .* is over/));
+    expect(await publish({ rules: [RULE, RULE] })).toMatchObject(invalid(/test-rule is there twice/));
+    expect(await publish({ rules: [{ ...RULE, amount: '0' }] })).toMatchObject(invalid(/more than zero/));
+    expect(await publish({ rules: [{ ...RULE, recipient: 'named-user' }] })).toMatchObject(
+      invalid(/gets a flat amount/),
+    );
     for (const wrong of [
       { recipient: 'team' },
       { per: 'month' },
@@ -87,9 +89,9 @@ describe('publishing rules', () => {
       { amount: '-1' },
       { color: 'red' },
     ]) {
-      expect(await refused({ rules: [{ ...RULE, ...wrong }] })).toMatch(
-        new RegExp(`^400 invalid_request: .*${Object.keys(wrong)[0]}`),
-      );
+      const { status, body } = await publish({ rules: [{ ...RULE, ...wrong }] });
+      expect([status, body.code]).toEqual([400, 'invalid_request']);
+      expect(JSON.stringify(body.errors)).toContain(Object.keys(wrong)[0]);
     }
     expect(await publish({}, { as: 'contractAdmin' })).toMatchObject({ status: 403, body: { code: 'forbidden' } });
     expect(await publish({}, { key: null })).toMatchObject({ status: 400 });

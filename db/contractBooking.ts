@@ -40,8 +40,9 @@ interface Facts extends ContractFacts {
 
 /** So much is done in one call, so that it is short; each is a transaction or two. */
 const ACTS_MAX = 25;
-/** So many allocations are one of them, as far as they come without anything between them. */
-const ALLOCATIONS_MAX = 20;
+/** So many allocations are done side by side, as far as nothing comes between them, and counted as so many acts: 200 take 0.4 s. */
+const ALLOCATIONS_MAX = 200;
+const ACTS_OF_ALLOCATIONS = 5;
 const ACTOR = 'calendar';
 
 /** @throws Error when there is no such contract; whatever Postgres fails with. */
@@ -57,6 +58,7 @@ export async function bookDue(ledger: Ledger, contractId: string, at: Instant): 
         return { contract, lots, calendar, more: false };
       }
       await perform(ledger, facts, first, calendar, at);
+      if (first.act === 'allocate') acts += ACTS_OF_ALLOCATIONS - 1;
     }
     facts = await factsOf(ledger.db, contractId);
   }
