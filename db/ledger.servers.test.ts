@@ -903,7 +903,7 @@ describe('the database itself refuses', () => {
     ],
     [
       'a grace without an expiry before it',
-      { constraint: 'operation_grace_follows_its_expiry' },
+      MALFORMED,
       () => append(row(changeLife({ lotId: shared, poolId: place.contract, life: { graceUntil: atHour(9) } }), [])),
     ],
     [
