@@ -172,7 +172,10 @@ async function contractsWorker(config: Config, connection: NativeConnection) {
       }),
     },
     maxCachedWorkflows: 200,
-    maxConcurrentWorkflowTaskExecutions: 10,
+    // Measured on two cores with four hundred contracts that had something to book at one instant: with ten at once jobs waited
+    // 4.8 times as long as before (p99 of POST /v1/jobs), with three not longer; the booking took 27 s instead of 22.
+    maxConcurrentWorkflowTaskExecutions: 3,
+    maxConcurrentWorkflowTaskPolls: 3,
     maxConcurrentActivityTaskExecutions: 8,
     maxConcurrentLocalActivityExecutions: 8,
     shutdownGraceTime: SHUTDOWN_GRACE,

@@ -22,9 +22,9 @@ export function calendarView({ phase, items }: Calendar, paint: Paint): string {
   if (items.length === 0) return `${state} Nothing will happen to it.`;
   const table = formatTable(
     [{ title: 'at' }, { title: 'what' }, { title: 'credits', align: 'right' }, { title: 'why' }],
-    items.map(({ at, act, credits, because }) => [
+    items.map(({ at, act, credits, because, remindsOf }) => [
       instantCell(at),
-      act,
+      remindsOf === null ? act : `${act}, ${remindsOf.days} d`,
       credits === '0' ? '' : amountCell(credits),
       because,
     ]),
