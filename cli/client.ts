@@ -244,7 +244,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     raiseCap: (id: string, maxCredits: string) => post<Job>(`${job(id)}/raise-cap`, { maxCredits }),
     chargeOfJob: (id: string) => get<Charge>(`${job(id)}/charge`),
     results: (id: string) => get<Page<Result>>(`${job(id)}/results`),
-    contracts: () => get<Page<Contract>>('/v1/contracts'),
+    contracts: (query: Query = {}) => get<Page<Contract>>(`/v1/contracts${queryOf({ limit: '200', ...query })}`),
     calendar: (id: string) => get<Calendar>(`${contract(id)}/calendar`),
     contractLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${contract(id)}/lots${queryOf(asOf)}`),
     contractBalance: (id: string, asOf: Query = {}) => get<Balance>(`${contract(id)}/balance${queryOf(asOf)}`),
