@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createApiKey } from '../db/people';
 import { DEMO } from '../db/seed';
 import { addMilliseconds, instantOfMilliseconds, nextInstant } from '../domain/instant';
+import { NETLIST } from '../test/api/inputs';
 import { scriptContracts } from '../test/api/scriptedContracts';
 import { type Ask, startApi, type TestApi } from '../test/api/server';
 
@@ -296,9 +297,10 @@ describe('a contract', () => {
 
   it('refuses with the reason what cannot be', async () => {
     const id = await madeContract();
-    expect((await change(id, 'resume')).body.code).toBe('change_refused');
+    expect(await change(id, 'resume')).toMatchObject({ status: 409, body: { code: 'change_refused' } });
     expect((await change(id, 'revoke-termination')).body.code).toBe('change_refused');
-    expect((await change(id, 'extend', { endsAt: day(1) })).body.code).toBe('change_invalid');
+    const earlier = await change(id, 'extend', { endsAt: day(1) });
+    expect(earlier).toMatchObject({ status: 422, body: { code: 'change_invalid' } });
     expect((await change(id, 'renew', { reason: '' })).body.code).toBe('invalid_request');
     await change(id, 'terminate', { at: day(5) });
     contracts.at = day(5);
@@ -307,10 +309,27 @@ describe('a contract', () => {
       ['extend', { endsAt: day(90) }],
       ['revoke-termination', {}],
     ] as const) {
-      expect((await change(id, what, json)).body.code).toBe('contract_closed');
+      expect(await change(id, what, json)).toMatchObject({ status: 409, body: { code: 'contract_closed' } });
     }
     expect((await change(id, 'terminate')).body.code).toBe('contract_not_in_force');
     expect((await change(MISSING, 'renew')).body.code).toBe('not_found');
+  });
+
+  it('that is suspended lets nobody spend, and everybody again when it is resumed', async () => {
+    await api.startJobsWorker();
+    const id = await madeContract({ name: 'Suspended now and then' });
+    const lot = { kind: 'shared', amount: '50', reason: 'a test' };
+    await api.ask('POST', `/v1/contracts/${id}/lots`, { as, json: lot });
+    const json = { userId: DEMO.people.submitter.id, role: 'submitter' };
+    expect((await api.ask('POST', `/v1/contracts/${id}/users`, { as, json })).status).toBe(201);
+    const job = { service: 'simulation', input: await api.upload(NETLIST), contractId: id, maxCredits: '20' };
+    await change(id, 'suspend');
+    expect(await api.ask('POST', '/v1/jobs', { json: job })).toMatchObject({
+      status: 409,
+      body: { code: 'contract_suspended' },
+    });
+    await change(id, 'resume');
+    expect((await api.ask('POST', '/v1/jobs', { json: job })).status).toBe(201);
   });
 
   it('is changed by nobody else, and seen by its own people', async () => {

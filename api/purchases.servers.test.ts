@@ -187,7 +187,7 @@ describe('a purchase', () => {
     const both = await Promise.all([allocate(next.id), allocate(next.id, otherContractId)]);
     expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
     const refused = both.find(({ status }) => status === 409);
-    expect(refused?.body.code).toBe('purchase_allocated');
+    expect(refused?.body).toMatchObject({ code: 'purchase_allocated' });
     const lots = [...(await lotsOf(contractId)), ...(await lotsOf(otherContractId))];
     expect(lots.filter((lot: { reference: string }) => lot.reference === next.orderNumber)).toHaveLength(1);
   });

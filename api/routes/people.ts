@@ -84,6 +84,7 @@ export function peopleRoutes({ db }: ApiDependencies): Route[] {
       roles: ['provider'],
       params: schemas.idParams,
       body: schemas.customerRequest,
+      idempotent: true,
       answers: { 200: { description: 'The customer.', schema: schemas.customer } },
       refusals: ['not_found'],
       handle: async ({ params: { id }, body: { name } }) => {
@@ -131,6 +132,7 @@ export function peopleRoutes({ db }: ApiDependencies): Route[] {
       description: 'The provider changes everything, users their own language and time zone.',
       params: schemas.idParams,
       body: schemas.userChange,
+      idempotent: true,
       answers: { 200: { description: 'The user.', schema: schemas.user } },
       refusals: ['not_found', 'forbidden', 'email_taken'],
       handle: async ({ person, params, body: { name, email, language, timeZone } }) => {

@@ -8,7 +8,7 @@ import { SPENDING_OBSTACLES } from '../../domain/spenders';
 import { amount, count, instant, pageQuery, reason, signedAmount, timeZone, uuid } from './base';
 import { givenName } from './people';
 
-const product = z
+export const contractProduct = z
   .strictObject({
     product: z.string().max(100),
     type: z.string().max(100).describe('Such as annual or quarterly.'),
@@ -17,7 +17,7 @@ const product = z
   })
   .meta({ id: 'ContractProduct', description: 'What a contract is for; allocation rules say what it grants.' });
 
-const products = z.array(product).max(100);
+const products = z.array(contractProduct).max(100);
 const months = z.number().int().min(1).max(120);
 
 const renewalTerms = {
@@ -62,7 +62,7 @@ export const contract = z
     graceEndsAt: instant.describe('Up to when it may still be renewed; its end where it has no grace.'),
     timeZone: z.string(),
     terms: z.array(z.object({ number: count, startsAt: instant, endsAt: instant })),
-    products: z.array(product),
+    products: z.array(contractProduct),
     ...renewalTerms,
     terminatesAt: instant.nullable(),
     suspendedAt: instant.nullable(),

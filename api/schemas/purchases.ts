@@ -7,7 +7,7 @@ export const pack = z
   .object({ code: z.string(), title: z.string(), amount })
   .meta({ id: 'Pack', description: 'In what credits are sold.' });
 
-const price = z
+export const price = z
   .strictObject({
     minor: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).describe('In the smallest unit: cents.'),
     currency: z.string().regex(/^[A-Z]{3}$/, 'the code of a currency, such as EUR'),
