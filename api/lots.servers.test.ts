@@ -72,6 +72,28 @@ describe('an import', () => {
     expect(shared.body.expiresAt).toBe(addMonths(parseInstant(early.receivedAt), 12, 'Europe/Berlin'));
   });
 
+  it.each([
+    // To the second, and to the microsecond; the instant counts, in whatever offset it is written.
+    ['2013-12-12T23:59:59Z', 'shared'],
+    ['2013-12-12T23:59:59.999999999Z', 'shared'],
+    ['2013-12-13T00:59:59.999999+01:00', 'shared'],
+    ['2013-12-13T13:59:59.999999+14:00', 'shared'],
+    ['2013-12-12T18:59:59.999999-05:00', 'shared'],
+    ['2013-12-13T00:00:00.000000Z', 'individual'],
+    ['2013-12-13T00:00:00.000001Z', 'individual'],
+    ['2013-12-13T01:00:00+01:00', 'individual'],
+    ['2013-12-13T14:00:00+14:00', 'individual'],
+    ['2013-12-12T19:00:00-05:00', 'individual'],
+    ['2013-12-12T12:00:00-12:00', 'individual'],
+  ])('received at %s is %s (R5)', async (receivedAt, kind) => {
+    const toUser = await post(`/v1/users/${STRANGER}`, { source: 'import', receivedAt });
+    if (kind === 'shared') expect(toUser).toMatchObject(invalidLot(/is a shared lot, whatever it was called/));
+    else
+      expect(toUser).toMatchObject({ status: 201, body: { kind: 'individual', receivedAt: parseInstant(receivedAt) } });
+    const toContract = await post(CONTRACT, { kind: 'shared', source: 'import', receivedAt });
+    expect(toContract).toMatchObject({ status: 201, body: { kind: 'shared', receivedAt: parseInstant(receivedAt) } });
+  });
+
   it('received early is refused by the database too', async () => {
     const lotId = randomUUID();
     await api.db('imports').insert({ lot_id: lotId, received_at: '2013-06-01T00:00:00Z' });

@@ -837,7 +837,7 @@ export const allocationRulesRequest = z
     title: z.string().min(1).max(200),
     effectiveAt: instant.optional().describe('Now unless given; never in the past.'),
     rules: z
-      .array(z.strictObject(ruleFields).meta({ id: 'AllocationRuleRequest' }))
+      .array(z.strictObject(ruleFields))
       .max(200)
       .describe('The whole list: what is not in it is granted no more.'),
   })

@@ -4,7 +4,7 @@ import { rows } from '../db/client';
 import { publishRateCard } from '../db/rateCards';
 import { DEMO } from '../db/seed';
 import { SEED_RATE_CARDS } from '../db/seedRateCards';
-import { addMilliseconds, instantOfMilliseconds } from '../domain/instant';
+import { addMilliseconds, type Instant, instantOfMilliseconds } from '../domain/instant';
 import { jobWorkflowId } from '../domain/job';
 import { NETLIST } from '../test/api/inputs';
 import { type Heard, startApi, type TestApi } from '../test/api/server';
@@ -366,6 +366,24 @@ describe('a person whose authorisation was removed', () => {
     const { at: _, ...amounts } = (await api.ask('GET', path, { as: 'operator' })).body;
     return amounts;
   }
+});
+
+describe('a contract that is suspended', () => {
+  it('pays for no jobs until it is resumed', async () => {
+    const suspend = (suspended_at: Instant | null) =>
+      api.db('contracts').where({ id: DEMO.smallContract }).update({ suspended_at });
+    await suspend(addMilliseconds(now(), -1_000));
+    const ask = () => api.ask('POST', '/v1/jobs', { json: onContract({ contractId: DEMO.smallContract }) });
+    const answer = await ask();
+    expect(answer).toMatchObject({ status: 409, body: { code: 'contract_suspended' } });
+    await eventually(
+      'its end',
+      async () => (await api.ask('GET', `/v1/jobs/${answer.body.jobId}`)).body.endedAt !== null,
+    );
+    await suspend(null);
+    // Resumed it is asked what it has: two credits are not enough.
+    expect(await ask()).toMatchObject({ status: 402, body: { code: 'insufficient_credits' } });
+  });
 });
 
 describe('a contract that is over', () => {

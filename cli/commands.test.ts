@@ -79,6 +79,10 @@ test.each([
   [['budgets', 'set', '-5', '--project', 'a'], /plain decimal/],
   [['budgets', 'set', '5', '--project', 'a', '--period', 'week'], /Allowed choices/],
   [['budgets', 'set', '5', '--project', 'a', '--warn', '0'], /--warn is a whole percent or never/],
+  [['allocations', '--contract', 'a', '--user', JOB_ID], /either --contract or --user/],
+  [['allocation-rules', '--at', 'yesterday'], /--at: an instant is written/],
+  [['allocation-rules', 'publish', '/nowhere.json'], /cannot be read/],
+  [['allocation-rules', 'publish', __filename], /is not JSON/],
   [['refund', JOB_ID, '--reason', 'x'], /either --amount/],
   [['refund', JOB_ID, '--reason', 'x', '--amount', '1', '--actual', '1'], /either --amount/],
   [['refund', JOB_ID, '--reason', 'x', '--amount', '0.0'], /more than zero/],
@@ -469,4 +473,58 @@ test('notices are shown with their words, as they wait to be read, and without w
   expect((await holdfast(['notices', '--all'], env)).stdout).toBe('There are no notices.\n');
   expect((await holdfast(['notices', '--read', JOB_ID], env)).stdout).toBe('Read: Notice: 3 credits of yours\n');
   expect(server.received.at(-1)?.headers['idempotency-key']).toMatch(/./);
+});
+
+const RULES = {
+  version: 4,
+  title: 'Rules of 2027',
+  effectiveAt: '2027-01-01T00:00:00.000000Z',
+  rules: [
+    {
+      ...{ key: 'term-annual', product: null, type: 'annual', level: null },
+      ...{ recipient: 'contract', amount: '120', per: 'seat', frequency: 'per-term' },
+    },
+  ],
+};
+
+test('allocation rules are listed by version, and published from a file', async () => {
+  const { server, env } = await apiThat({
+    'GET /v1/allocation-rules': [200, { items: [RULES], nextCursor: null }],
+    'POST /v1/allocation-rules': [201, RULES],
+  });
+  const listed =
+    /Version 4 from .*Rules of 2027\n.*\n?.*term-annual +any, annual, any +120.* seat +contract +per-term/s;
+  expect(await holdfast(['allocation-rules'], env)).toMatchObject({ code: 0, stdout: expect.stringMatching(listed) });
+  const file = join(home, 'rules.json');
+  const asked = { title: RULES.title, rules: [] };
+  await writeFile(file, JSON.stringify(asked));
+  const published = await holdfast(['allocation-rules', 'publish', file], env);
+  expect(published).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Published\./) });
+  expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual(asked);
+});
+
+test('allocations are told with their version and why', async () => {
+  const allocation = {
+    ...{
+      key: 'k',
+      contractId: CONTRACT,
+      userId: null,
+      kind: 'shared',
+      lotId: JOB_ID,
+      amount: '200',
+      ruleKey: 'term-annual',
+    },
+    ...{
+      at: '2026-01-01T00:00:00.000000Z',
+      version: 3,
+      because: 'Term 1 of the contract began: 100 for each of 2 seats.',
+    },
+  };
+  const { env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [CONTRACT] }],
+    [`GET /v1/contracts/${CONTRACT}/allocations`]: [200, { items: [allocation], nextCursor: null }],
+  });
+  const { code, stdout } = await holdfast(['allocations', '--contract', CONTRACT], env);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/shared +200.* 3 +Term 1 of the contract began: 100 for each of 2 seats\./);
 });

@@ -312,10 +312,11 @@ function stateText({ state, reason }: Job, paint: Paint): string {
   return state === 'parked' || state === 'released' ? paint.yellow(text) : state;
 }
 
-function lotNote({ spendable, withdrawnAt, expired, owed }: Lot): string {
+function lotNote({ spendable, withdrawnAt, graceUntil, endedAs, available, expired, owed }: Lot): string {
   if (owed !== '0') return `to be repaid: ${inCredits(owed)}`;
   if (spendable) return '';
   if (withdrawnAt !== null) return 'withdrawn';
+  if (graceUntil !== null && endedAs === null && available !== '0') return `grace until ${dayOf(graceUntil)}`;
   return expired === '0' ? 'nothing to spend' : 'expired';
 }
 

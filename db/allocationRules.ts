@@ -31,6 +31,8 @@ const PUBLISHING = 0x616c6c6f;
 /**
  * Publishes the next version, once per request, for the instant at which it is asked for or a later one (R12).
  *
+ * @param asked `at` is the present, not when the request was first made: a repeat of one that was lost on the way must not
+ *   change what was granted in between.
  * @throws BillingError `rules_invalid`.
  */
 export async function publishNextAllocationRules(
@@ -42,11 +44,6 @@ export async function publishNextAllocationRules(
   },
 ): Promise<AllocationRules> {
   const { title, effectiveAt, rules, requestId, publishedBy, at } = asked;
-  const objection =
-    effectiveAt < at
-      ? `effectiveAt: ${effectiveAt} is over; rules are published for now or the future.`
-      : objectionToRules(rules);
-  if (objection) throw new BillingError('rules_invalid', objection);
   return inTransaction(db, async (trx) => {
     await trx.raw('select pg_advisory_xact_lock(?, 0)', [PUBLISHING]);
     const before = await firstRow<{ rules: AllocationRules }>(
@@ -55,6 +52,11 @@ export async function publishNextAllocationRules(
       [requestId],
     );
     if (before) return before.rules;
+    const objection =
+      effectiveAt < at
+        ? `effectiveAt: ${effectiveAt} is over; rules are published for now or the future.`
+        : objectionToRules(rules);
+    if (objection) throw new BillingError('rules_invalid', objection);
     const last = await firstRow<{ version: number | null }>(
       trx,
       'select max(version) as version from allocation_rules',
@@ -122,7 +124,7 @@ export async function allocationsOf(
   const claimed = await rows<AllocationDue>(
     db,
     `select a.key, a.at, a.amount, a.because, a.pool_id as "poolId", a.kind, a.user_id as "userId",
-       a.rule_key as "ruleKey", a.version
+       a.rule_key as "ruleKey", a.version, null as after
      from allocations a
      where a.contract_id = ? and not exists (select from lots l where l.id = a.lot_id)
      order by a.at, a.key`,
@@ -155,10 +157,11 @@ const ALLOCATIONS = `select key, contract_id as "contractId", user_id as "userId
   from allocations`;
 
 /**
- * Claims what is due: whoever is first names the lot and its life, everybody else finds that.
+ * Claims what is due: whoever is first names the lot and its life, everybody else finds that. Seats are claimed one after
+ * the other: were later ones claimed first and the process killed, nobody would know that earlier ones are still to come.
  *
- * @returns the claim that stands; undefined when somebody counted the seats of the contract differently and was first, so
- *   that what is due has to be listed anew.
+ * @returns the claim that stands; undefined when somebody counted the seats of the contract differently and was first, or when
+ *   what has to come before is not claimed yet, so that what is due has to be listed anew.
  */
 export async function claimAllocation(
   db: Db,
@@ -166,13 +169,14 @@ export async function claimAllocation(
   contract: ContractState,
   { actor }: { readonly actor: string },
 ): Promise<Allocation | undefined> {
-  const { key, userId, poolId, kind, ruleKey, version, amount, at, because } = due;
+  const { key, userId, poolId, kind, ruleKey, version, amount, at, because, after } = due;
   const isShared = kind === 'shared';
   const life = isShared ? sharedLifeIn(contract, { effectiveAt: at, purchasedAt: at }) : undefined;
   await db.raw(
     `insert into allocations (key, contract_id, user_id, pool_id, kind, rule_key, version, lot_id, amount, at, expires_at,
        grace_until, because, actor)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+     where ?::text is null or exists (select from allocations where key = ?)
      on conflict do nothing`,
     [
       key,
@@ -189,6 +193,8 @@ export async function claimAllocation(
       life?.graceUntil ?? null,
       because,
       actor,
+      after,
+      after,
     ] as never,
   );
   return firstRow<Allocation>(db, `${ALLOCATIONS} where key = ?`, [key]);

@@ -887,6 +887,39 @@ describe('the database itself refuses', () => {
         ),
     ],
     [
+      'a grace of an individual lot',
+      { constraint: 'lot_grace_follows_a_shared_expiry' },
+      () => {
+        const granting = place.grantIndividual(amount('1'), place.lotId(98));
+        const lot = { ...granting.lot, graceUntil: atHour(9) };
+        return append(row({ ...granting, lot }, [move('granted', 'available', lot.id)]));
+      },
+    ],
+    [
+      'a grace that a changed life gives to a courtesy lot',
+      { constraint: 'lot_grace_follows_a_shared_expiry' },
+      () =>
+        append(row(changeLife({ lotId: courtesy, poolId: place.contract, life: { graceUntil: atHour(9_999) } }), [])),
+    ],
+    [
+      'a grace without an expiry before it',
+      MALFORMED,
+      () => append(row(changeLife({ lotId: shared, poolId: place.contract, life: { graceUntil: atHour(9) } }), [])),
+    ],
+    [
+      'a grace of what is no life',
+      MALFORMED,
+      () => append(row(reserve(place.spending(8)), [], { expiresAt: atHour(8), graceUntil: atHour(9) })),
+    ],
+    [
+      'another grace than the lot was granted with',
+      GRANT,
+      () => {
+        const transfers = [move('granted', 'available', place.lotId(98))];
+        return append(row(place.grant(amount('1'), place.lotId(98)), transfers, { graceUntil: atHour(9_999) }));
+      },
+    ],
+    [
       'an expiry that did not come yet',
       refusal(/ is not over yet/),
       () =>

@@ -387,7 +387,7 @@ create table lots (
   constraint lot_ended_has_nothing_available CHECK (((ended_as IS NULL) OR (available = 0))),
   constraint lot_expired_not_negative CHECK ((expired >= 0)),
   constraint lot_expiry_fits_its_kind CHECK (((kind = 'individual'::text) = (expires_at IS NULL))),
-  constraint lot_grace_follows_its_expiry CHECK (((grace_until IS NULL) OR ((kind = 'shared'::text) AND (expires_at IS NOT NULL) AND (expires_at < grace_until)))),
+  constraint lot_grace_follows_a_shared_expiry CHECK (((grace_until IS NULL) OR ((kind = 'shared'::text) AND (expires_at IS NOT NULL) AND (expires_at < grace_until)))),
   constraint lot_granted_is_in_range CHECK (((granted > 0) AND (granted <= '9000000000000000000'::bigint))),
   constraint lot_kind_fits_its_owner CHECK (((kind = 'individual'::text) = (pool_owner = 'user'::text))),
   constraint lot_kind_is_known CHECK ((kind = ANY (ARRAY['individual'::text, 'shared'::text, 'courtesy'::text]))),
@@ -1024,7 +1024,8 @@ begin
         -- One positive amount and one move a lot; what is granted or ended is what the operation is about.
         0 < all (amounts) and cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
           and (kind not in ('grant', 'expire', 'withdraw') or subject = all (lot_ids))
-          and (kind <> 'repay' or amounts[1] = amounts[2]) as fits
+          and (kind <> 'repay' or amounts[1] = amounts[2])
+          and (grace_until is null or kind in ('grant', 'changeLife') and expires_at < grace_until) as fits
       from appended
     ) as o
     group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits

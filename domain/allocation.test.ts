@@ -86,6 +86,7 @@ describe('for each seat and term', () => {
         userId: null,
         ruleKey: 'credits',
         version: 1,
+        after: null,
       },
       expect.objectContaining({
         key: `rule/credits/contract/${CONTRACT}/term/2/seats/1-30`,
@@ -109,6 +110,23 @@ describe('for each seat and term', () => {
       '2026-09-01 shared 10 credits/term/1/seats/41-41',
       '2027-01-01 shared 410 credits/term/2/seats/1-41',
     ]);
+  });
+
+  it('later seats come after earlier ones that are due, and after nothing once those have theirs', () => {
+    const history = [
+      moment('2026-01-01', [annual(3)]),
+      moment('2026-03-01', [annual(4)]),
+      moment('2026-05-01', [annual(5)]),
+    ];
+    const contract = contractState({ products: [annual(5)] });
+    const seats = (numbers: string) => `rule/credits/contract/${CONTRACT}/term/1/seats/${numbers}`;
+    const orderOf = (allocated: string[]) =>
+      due({ contract, history, allocated: new Set(allocated.map(seats)) }).map((one) => one.after);
+    expect(orderOf([])).toEqual([null, seats('1-3'), seats('4-4')]);
+    expect(orderOf(['1-3'])).toEqual([null, seats('4-4')]);
+    // Three of them came when there was no rule for them.
+    const versions = [version(1, '2026-02-01', rule())];
+    expect(due({ contract, history, versions }).map((one) => one.after)).toEqual([null, seats('4-4')]);
   });
 
   it('what is allocated is not due again, and whoever has counted more seats before has granted them', () => {
@@ -184,6 +202,7 @@ describe('a named user', () => {
         userId: ANNA,
         ruleKey: 'credits',
         version: 1,
+        after: null,
       },
     ]);
     const allocated = new Set([`rule/credits/user/${ANNA}`]);

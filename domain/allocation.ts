@@ -19,6 +19,8 @@ export interface AllocationDue extends DueAllocation {
   readonly userId: string | null;
   readonly ruleKey: string;
   readonly version: number;
+  /** The key of what has to be allocated before, as earlier seats have to be before later ones; null where nothing has to. */
+  readonly after: string | null;
 }
 
 /** Since when and until when a user is named on a contract, half-open. */
@@ -88,6 +90,7 @@ function grants(
   frequency: AllocationRule['frequency'],
   series: string,
 ): AllocationDue[] {
+  const before = new Map<string, string>();
   return occasions.flatMap(({ at, products, rules, because }, index) =>
     (rules?.rules ?? []).flatMap((rule) => {
       if (rules === undefined || rule.recipient !== 'contract' || rule.frequency !== frequency) return [];
@@ -99,9 +102,12 @@ function grants(
       const count = reached - mark;
       const amount = credits(parseCredits(rule.amount) * BigInt(count));
       const seats = `${count} ${mark > 0 ? 'more ' : ''}${count === 1 ? 'seat' : 'seats'}`;
+      const key = isPerSeat ? `${scope}/seats/${mark + 1}-${reached}` : scope;
+      const after = before.get(scope) ?? null;
+      before.set(scope, key);
       const what = isPerSeat ? `${rule.amount} for each of ${seats}` : sayCredits(amount);
       return {
-        key: isPerSeat ? `${scope}/seats/${mark + 1}-${reached}` : scope,
+        key,
         at,
         amount,
         because: `${because}: ${what} by rule ${rule.key}.`,
@@ -110,6 +116,7 @@ function grants(
         userId: null,
         ruleKey: rule.key,
         version: rules.version,
+        after,
       };
     }),
   );
@@ -123,7 +130,10 @@ function highWaterMark(rule: AllocationRule, earlier: readonly Occasion[]): numb
   }, 0);
 }
 
-/** The last seat that has its allocation already, by the keys; so nothing is granted twice whatever else is found. */
+/**
+ * The last seat that has its allocation already, by the keys; so nothing is granted twice whatever else is found. All before
+ * it that are to have one have it, because seats are allocated one after the other.
+ */
 function lastSeat(scope: string, allocated: ReadonlySet<string>): number {
   const prefix = `${scope}/seats/`;
   let last = 0;
@@ -198,6 +208,7 @@ function grantsToUser(
         userId,
         ruleKey: rule.key,
         version: rules.version,
+        after: null,
       };
     });
   });

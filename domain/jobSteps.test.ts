@@ -126,6 +126,15 @@ describe('reserve', () => {
   });
 
   test.each([
+    ['one microsecond before', ONE_MICROSECOND_BEFORE(10), undefined],
+    ['from its first instant', atHour(10), 'contract_suspended'],
+    ['after the contract’s end', atHour(20), 'contract_not_in_force'],
+  ])('a suspended contract pays nothing: %s', (_, at, code) => {
+    const state = aLedger({ lots: [aLot()], contracts: [aTerm({ suspendedAt: atHour(10), endsAt: atHour(20) })] });
+    expect(planBatch(state, [reserve({ at })]).outcomes[0]).toMatchObject(code ? { code } : { accepted: true });
+  });
+
+  test.each([
     ['one microsecond before', ONE_MICROSECOND_BEFORE(10), 'user_not_authorised'],
     ['from the first instant', atHour(10), undefined],
     ['one microsecond before being removed', ONE_MICROSECOND_BEFORE(20), undefined],

@@ -22,7 +22,7 @@ const NOTHING: readonly Draw[] = Object.freeze([]);
 
 /**
  * All of the amount or nothing. Refusals, in this order: `reservation_closed`, `cap_exceeded`, `contract_not_in_force`,
- * `user_not_authorised`, `budget_exceeded`, `insufficient_credits`.
+ * `contract_suspended`, `user_not_authorised`, `budget_exceeded`, `insufficient_credits`.
  */
 export function planReserve(book: Book, operation: ReserveOperation): Step | Refused {
   const { jobId, userId, contractId, amount, cap, project, at } = operation;
@@ -54,8 +54,8 @@ export function planReserve(book: Book, operation: ReserveOperation): Step | Ref
 
 /**
  * All that is missing up to the target, never past the not-to-exceed amount, or nothing. Refusals, in this order:
- * `reservation_closed` or `not_found`, `contract_not_in_force`, `user_not_authorised`, `budget_exceeded`,
- * `insufficient_credits`.
+ * `reservation_closed` or `not_found`, `contract_not_in_force`, `contract_suspended`, `user_not_authorised`,
+ * `budget_exceeded`, `insufficient_credits`.
  */
 export function planTopUp(book: Book, operation: TopUpOperation): Step | Refused {
   const reservation = openReservation(book, operation);

@@ -32,6 +32,9 @@ describe('grant', () => {
     ['a shared lot without an end', { expiresAt: null }],
     ['a courtesy lot without an end', { kind: 'courtesy' as const, expiresAt: null }],
     ['a life of no length', { effectiveAt: atHour(9), expiresAt: atHour(9) }],
+    ['an individual lot with a grace', { kind: 'individual' as const, graceUntil: atHour(9) }],
+    ['a courtesy lot with a grace', { kind: 'courtesy' as const, graceUntil: atHour(9_999) }],
+    ['a grace that is over with the expiry', { expiresAt: atHour(9), graceUntil: atHour(9) }],
     ['a shared lot as an advance', { advance: true }],
     ['an individual lot as an advance', { kind: 'individual' as const, advance: true }],
   ])('refuses %s', (_, lot) => {
@@ -206,6 +209,9 @@ describe('changeLife', () => {
     ['a shared lot that is withdrawn', 'shared' as const, { withdrawnAt: atHour(9) }],
     ['a courtesy lot that is withdrawn', 'courtesy' as const, { withdrawnAt: atHour(9) }],
     ['a life of no length', 'shared' as const, { effectiveAt: atHour(9), expiresAt: atHour(9) }],
+    ['an individual lot with a grace', 'individual' as const, { expiresAt: null, graceUntil: atHour(9_999) }],
+    ['a courtesy lot with a grace', 'courtesy' as const, { graceUntil: atHour(9_999) }],
+    ['a grace that is over with the expiry', 'shared' as const, { expiresAt: atHour(9), graceUntil: atHour(9) }],
   ])('refuses %s', (_, kind, life) => {
     const lot = aLot({ kind });
     const { outcomes } = planBatch(aLedger({ lots: [lot] }), [changeLife({ poolId: lot.poolId, life })]);

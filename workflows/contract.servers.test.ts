@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { brokenInvariants } from '../db/testing/invariants';
 import { TestContract } from '../test/world/contracts';
 import { eventually } from '../test/world/eventually';
+import { recordHistory } from '../test/world/histories';
 import { World } from '../test/world/world';
 import { contractViewQuery } from './messages';
 
@@ -49,4 +50,5 @@ it('goes through a year, a lapse in its grace, a renewal and its end', async () 
     // 29 February 2028 lies within its twelve months.
     'day 466 expire: B available → expired 1',
   ]);
+  await recordHistory('contract-lapsed-and-renewed', contract.handle);
 });

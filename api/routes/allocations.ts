@@ -65,14 +65,14 @@ export function allocationRoutes({ db }: ApiDependencies): Route[] {
       idempotent: true,
       answers: { 201: { description: 'Published.', schema: schemas.allocationRules } },
       refusals: ['rules_invalid'],
-      handle: async ({ person, body, resourceId, claimedAt }) => {
+      handle: async ({ person, body, resourceId, at }) => {
         const published = await publishNextAllocationRules(db, {
           title: body.title,
-          effectiveAt: body.effectiveAt === undefined ? claimedAt : parseInstant(body.effectiveAt),
+          effectiveAt: body.effectiveAt === undefined ? at : parseInstant(body.effectiveAt),
           rules: body.rules,
           requestId: resourceId,
           publishedBy: person.userId,
-          at: claimedAt,
+          at,
         });
         return { status: 201, body: published };
       },

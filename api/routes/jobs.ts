@@ -57,6 +57,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
         'not_found',
         'quote_expired',
         'contract_not_in_force',
+        'contract_suspended',
         'user_not_authorised',
         'input_invalid',
         'service_not_sold',

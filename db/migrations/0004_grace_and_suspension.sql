@@ -3,8 +3,9 @@
 alter table lots
   -- Until when what comes back to a lot after its expiry stays available, because its contract may still be renewed (R3, R8).
   add column grace_until timestamptz,
-  add constraint lot_grace_follows_its_expiry
+  add constraint lot_grace_follows_a_shared_expiry
     check (grace_until is null or (kind = 'shared' and expires_at is not null and expires_at < grace_until));
+-- What a row may say of it is checked with its kind, by the trigger.
 alter table operations add column grace_until timestamptz;
 alter table contracts
   -- From when on nothing can be spent although the contract runs.
@@ -58,7 +59,8 @@ begin
         -- One positive amount and one move a lot; what is granted or ended is what the operation is about.
         0 < all (amounts) and cardinality(lot_ids) = cardinality(amounts) and length(moves) = 2 * cardinality(lot_ids)
           and (kind not in ('grant', 'expire', 'withdraw') or subject = all (lot_ids))
-          and (kind <> 'repay' or amounts[1] = amounts[2]) as fits
+          and (kind <> 'repay' or amounts[1] = amounts[2])
+          and (grace_until is null or kind in ('grant', 'changeLife') and expires_at < grace_until) as fits
       from appended
     ) as o
     group by kind, closes, has_cap, has_life, refers, spends, absorbs, moves, fits

@@ -101,14 +101,44 @@ const LAWS: readonly Law[] = [
         where kind in ('expire', 'withdraw')
         group by subject
       )
-      select format('lot %s lives %s to %s or %s and ended as %s, its operations say %s to %s or %s, %s', l.id,
-        l.effective_at, l.expires_at, l.withdrawn_at, l.ended_as,
-        v.effective_at, v.expires_at, v.withdrawn_at, e.ended_as) as what
+      select format('lot %s lives %s to %s or %s with a grace to %s and ended as %s, its operations say %s to %s or %s, %s, %s',
+        l.id, l.effective_at, l.expires_at, l.withdrawn_at, l.grace_until, l.ended_as,
+        v.effective_at, v.expires_at, v.withdrawn_at, v.grace_until, e.ended_as) as what
       from lots l
       left join lives v on v.lot_id = l.id and v.next_batch_id is null
       left join ends e on e.lot_id = l.id
       where (l.effective_at, l.expires_at, l.withdrawn_at, l.grace_until, l.ended_as)
         is distinct from (v.effective_at, v.expires_at, v.withdrawn_at, v.grace_until, e.ended_as)`,
+  },
+  {
+    broken: 'credits did not come back to where a lot’s life as it was known then sends them',
+    sql: `with ${LIVES}, returned as (
+        select t.lot_id, t.to_bucket, t.booked_at, t.batch_id, t.operation_position,
+          coalesce(
+            (
+              select max(case e.kind when 'expire' then 'expired' else 'withdrawn' end)
+              from operations e
+              where e.subject = t.lot_id and e.kind in ('expire', 'withdraw')
+                and (e.batch_id, e.position) < (t.batch_id, t.operation_position)
+            ),
+            case
+              when t.booked_at >= coalesce(v.grace_until, v.expires_at) then 'expired'
+              when t.booked_at >= v.withdrawn_at then 'withdrawn'
+              else 'available'
+            end
+          ) as due
+        from transfers t
+        join lives v on v.lot_id = t.lot_id
+          and (v.batch_id, v.position) < (t.batch_id, t.operation_position)
+          and (v.next_batch_id is null or (t.batch_id, t.operation_position) < (v.next_batch_id, v.next_position))
+        where (t.kind in ('settle', 'release') and t.from_bucket = 'reserved' and t.to_bucket <> 'consumed')
+          or (t.kind in ('refund', 'correct') and t.from_bucket = 'consumed')
+          or (t.kind = 'repay' and t.from_bucket = 'consumed' and t.to_bucket <> 'withdrawn')
+      )
+      select format('lot %s at %s by operation %s of batch %s: %s instead of %s', lot_id, booked_at, operation_position,
+        batch_id, to_bucket, due) as what
+      from returned
+      where to_bucket <> due`,
   },
   {
     broken: 'something of a lot is available after its end',

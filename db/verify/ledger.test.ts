@@ -123,6 +123,18 @@ const settled: Given = {
     ['ra', SHARED ?? '', 2],
   ],
 };
+const CAPTURED = [
+  ['rc', OWN ?? '', 10],
+  ['rc', SHARED ?? '', 1],
+] as const;
+const graced = (graceUntil: Instant): Given => ({
+  kind: 'changeLife',
+  act: 'changeLife/1',
+  subject: SHARED ?? '',
+  effectiveAt: atHour(0),
+  expiresAt: atHour(100),
+  graceUntil,
+});
 const closed = (transfers: Given['transfers'], more: Partial<Given> = {}): Given => ({
   kind: 'settle',
   act: 'close',
@@ -371,6 +383,32 @@ test.each<[string, readonly Given[], RegExp]>([
     [{ kind: 'changeLife', act: 'changeLife/1', subject: SHARED ?? '', effectiveAt: atHour(5), expiresAt: atHour(5) }],
     /R7/,
   ],
+  [
+    'an individual lot with a grace',
+    [
+      {
+        kind: 'changeLife',
+        act: 'changeLife/1',
+        subject: OWN ?? '',
+        effectiveAt: atHour(0),
+        graceUntil: NEVER,
+      },
+    ],
+    /no grace \(R3\)/,
+  ],
+  ['a grace that is over with the expiry', [graced(atHour(100))], /grace is empty/],
+  ['a grace of what is no life', [{ ...reserved, graceUntil: NEVER }], /its kind/],
+  [
+    'a return in the grace that goes to the end',
+    [graced(atHour(120)), reserved, closed([...CAPTURED, ['re', SHARED ?? '', 2]], { bookedAt: atHour(119) })],
+    /R8/,
+  ],
+  [
+    'a return after the grace that stays available',
+    [graced(atHour(120)), reserved, closed([...CAPTURED, ['ra', SHARED ?? '', 2]], { bookedAt: atHour(120) })],
+    /R8/,
+  ],
+  ['a draw in the grace', [graced(atHour(120)), { bookedAt: atHour(110), transfers: drawn([SHARED, 1]) }], /R7/],
   [
     'an end that has not come',
     [{ kind: 'expire', subject: SHARED ?? '', transfers: [['ae', SHARED ?? '', 10]] }],

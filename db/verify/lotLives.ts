@@ -76,8 +76,11 @@ function live(lot: LotAccount, { effectiveAt, expiresAt, withdrawnAt, graceUntil
   if (effectiveAt === null || (expiresAt !== null && expiresAt <= effectiveAt)) {
     throw new Wrong('the life is empty (R7)', `after ${effectiveAt}`, String(expiresAt));
   }
-  if (graceUntil !== null && (lot.kind !== 'shared' || expiresAt === null || graceUntil <= expiresAt)) {
-    throw new Wrong('the grace does not follow the expiry of a shared lot (R3)', `after ${expiresAt}`, graceUntil);
+  if (graceUntil !== null && lot.kind !== 'shared') {
+    throw new Wrong('a lot of this kind has no grace (R3)', lot.kind, `grace_until ${graceUntil}`);
+  }
+  if (graceUntil !== null && expiresAt !== null && graceUntil <= expiresAt) {
+    throw new Wrong('the grace is empty (R3)', `after ${expiresAt}`, graceUntil);
   }
   lot.effectiveAt = effectiveAt;
   lot.expiresAt = expiresAt;

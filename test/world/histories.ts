@@ -20,6 +20,9 @@ export const HISTORIES = [
   'reserved-by-the-regular-activity',
   'withdrawal-to-its-end',
   'withdrawal-rescinded-and-continued',
+  'contract-lapsed-and-renewed',
+  'contract-three-years',
+  'contract-booked-late',
 ] as const;
 export type HistoryName = (typeof HISTORIES)[number];
 

@@ -127,6 +127,14 @@ describeApart('the very next operation respects', () => {
       next: (place) => reserve({ ...place.spending(1), at: atHour(19) }),
       answer: ({ sharedLot }) => accepted(reserving(sharedLot, '1')),
     },
+    'a grace, in which what a job gives back waits': {
+      before: (place) => [reserve({ ...place.spending(1), amount: amount('3') })],
+      change: ({ contract: poolId, sharedLot: lotId }) => [
+        changeLife({ lotId, poolId, life: { expiresAt: atHour(5), graceUntil: atHour(9) } }),
+      ],
+      next: (place) => release({ ...place.spending(1), at: atHour(8) }),
+      answer: ({ sharedLot }) => accepted(moved(sharedLot, 'reserved', 'available', '3')),
+    },
     'another order in which lots pay': {
       before: (place) => [place.grant(amount('4'), place.lotId(2)), reserve(place.spending(2))],
       change: (place) => [livesTo(place, place.lotId(2), 100)],
@@ -385,6 +393,28 @@ describeApart('the very next operation respects what an administrator changes:',
       before: (place) => contractIs(place, { ends_at: atHour(1) }),
       change: (place) => contractIs(place, { ends_at: atHour(2) }),
       answer: drawsOne,
+    },
+    'a contract is suspended': {
+      change: (place) => contractIs(place, { suspended_at: atHour(1) }),
+      answer: () => refusedWith('contract_suspended'),
+    },
+    'a contract is suspended by the application': {
+      change: ({ contract: id }) =>
+        database
+          .db('contracts')
+          .where({ id })
+          .update({ suspended_at: atHour(1) }),
+      answer: () => refusedWith('contract_suspended'),
+    },
+    'a contract is resumed': {
+      before: (place) => contractIs(place, { suspended_at: atHour(1) }),
+      change: (place) => contractIs(place, { suspended_at: null }),
+      answer: drawsOne,
+    },
+    'a job of a suspended contract is topped up': {
+      change: (place) => contractIs(place, { suspended_at: atHour(1) }),
+      next: (place) => topUp({ ...place.spending(5), target: amount('4') }),
+      answer: () => refusedWith('contract_suspended'),
     },
     'a job is topped up by a user who was removed': {
       change: (place) => ofUser(place).update({ removed_at: atHour(1) }),
