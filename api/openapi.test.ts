@@ -63,8 +63,15 @@ describe('the description of the API', () => {
     for (const one of describedRoutes().filter(({ method }) => method !== 'get')) {
       expect({ path: one.path, keyed: one.idempotent === true }).toEqual({
         path: one.path,
-        // An upload is named by what it holds, digests that are ended stay ended, and a preview makes nothing.
-        keyed: !['/v1/inputs', '/v1/unsubscribe/:token', '/v1/withdrawals/preview'].includes(one.path),
+        // An upload is named by what it holds and a purchase by its order number, digests that are ended stay ended, and a
+        // preview makes nothing.
+        keyed: ![
+          '/v1/inputs',
+          '/v1/purchases',
+          '/v1/purchases/:id/allocate',
+          '/v1/unsubscribe/:token',
+          '/v1/withdrawals/preview',
+        ].includes(one.path),
       });
     }
   });

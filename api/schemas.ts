@@ -6,63 +6,37 @@ import { ALLOCATION_FREQUENCIES, ALLOCATION_MEASURES, ALLOCATION_RECIPIENTS } fr
 import { BUDGET_PERIODS } from '../domain/budget';
 import { CALENDAR_ACTS } from '../domain/contractCalendar';
 import { CONTRACT_PHASES } from '../domain/contractPhase';
-import { parseCredits } from '../domain/credits';
-import { parseInstant } from '../domain/instant';
 import { JOB_STATES } from '../domain/job';
 import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
 import { RESULTS } from '../domain/noticeDelivery';
 import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
 import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
+import {
+  amount,
+  count,
+  digest,
+  idParams,
+  instant,
+  pageOf,
+  pageQuery,
+  reason,
+  signedAmount,
+  text,
+  uuid,
+} from './schemas/base';
 
-/** Makes a string schema out of a function that reads strings and throws a sentence. */
-function readBy(read: (text: string) => unknown, schema: z.ZodString) {
-  return schema.superRefine((text, context) => {
-    try {
-      read(text);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
-    }
-  });
-}
+export * from './schemas/contracts';
+export * from './schemas/people';
+export * from './schemas/purchases';
+export { amount, digest, idParams, instant, pageOf, pageQuery, signedAmount, uuid };
 
-export const amount = readBy(parseCredits, z.string().max(40)).meta({
-  id: 'Amount',
-  description: 'Credits as a plain decimal string with at most six decimals, such as "12.345".',
-  examples: ['12.345'],
-});
-export const signedAmount = readBy((text) => parseCredits(text.replace(/^-/, '')), z.string().max(41)).meta({
-  id: 'SignedAmount',
-  description:
-    'An amount that may be below zero: between two operations that are booked in another order than they were recorded.',
-  examples: ['12.345'],
-});
-export const instant = readBy(parseInstant, z.string().max(40)).meta({
-  id: 'Instant',
-  description: 'An instant in RFC 3339.',
-  examples: ['2026-01-31T12:00:00Z'],
-});
-export const uuid = z
-  .uuid('an id such as 01890a5d-ac96-774b-bcce-b302099a8057')
-  .meta({ examples: ['01890a5d-ac96-774b-bcce-b302099a8057'] });
-export const digest = z
-  .string()
-  .regex(/^sha256:[0-9a-f]{64}$/, 'a digest as POST /v1/inputs answers it: sha256: and 64 hex digits')
-  .meta({
-    id: 'Digest',
-    description: 'The sha256 of a stored file.',
-    examples: ['sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
-  });
-const text = (max: number) => z.string().max(max);
-/** Says why something is done; the ledger keeps it. */
-const reason = z.string().min(1).max(500);
 const projectName = z
   .string()
   .max(100)
   .regex(/^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$/u, 'a name of 1 to 100 visible characters, without spaces around it')
   .meta({ examples: ['crash-tests-2026'] });
 const parameters = z.record(z.string(), z.unknown());
-const count = z.number().int().nonnegative();
 
 export const problem = z
   .object({
@@ -269,18 +243,6 @@ export const result = z
   .meta({ id: 'Result' });
 
 export const raiseCapRequest = z.strictObject({ maxCredits: amount }).meta({ id: 'RaiseCapRequest' });
-
-export const contract = z
-  .object({
-    id: uuid,
-    customerId: uuid,
-    customer: z.string(),
-    name: z.string(),
-    startsAt: instant,
-    endsAt: instant,
-    timeZone: z.string(),
-  })
-  .meta({ id: 'Contract' });
 
 const buckets = {
   available: signedAmount,
@@ -791,16 +753,6 @@ export const rescission = z
   })
   .meta({ id: 'Rescission' });
 
-/** A page of a list; `nextCursor` is null on the last one. */
-export function pageOf<Item extends z.ZodType>(item: Item, id: string) {
-  return z.object({ items: z.array(item), nextCursor: z.string().nullable() }).meta({ id });
-}
-
-export const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: uuid.optional().describe('The nextCursor of the page before.'),
-});
-
 export const jobsQuery = pageQuery.extend({ state: z.enum(JOB_STATES).optional() });
 export const refundsQuery = pageQuery.extend({ status: z.enum(REFUND_STATUSES).optional() });
 export const transfersQuery = pageQuery
@@ -827,7 +779,6 @@ export const noticesQuery = z.strictObject({
 });
 export const unsubscribeParams = z.strictObject({ token: text(100) });
 export const withdrawalUsersQuery = pageQuery.extend({ state: z.enum(WITHDRAWAL_USER_STATES).optional() });
-export const idParams = z.strictObject({ id: uuid });
 export const budgetParams = z.strictObject({ id: uuid, budgetId: uuid });
 
 export const calendar = z

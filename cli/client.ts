@@ -24,6 +24,18 @@ export type Calendar = z.output<typeof schemas.calendar>;
 export type Allocation = z.output<typeof schemas.allocation>;
 export type AllocationRules = z.output<typeof schemas.allocationRules>;
 export type AllocationRulesRequest = z.input<typeof schemas.allocationRulesRequest>;
+export type Customer = z.output<typeof schemas.customer>;
+export type User = z.output<typeof schemas.user>;
+export type UserRequest = z.input<typeof schemas.userRequest>;
+export type UserChange = z.input<typeof schemas.userChange>;
+export type ContractRequest = z.input<typeof schemas.contractRequest>;
+export type ContractChange = z.output<typeof schemas.contractChange>;
+export type Authorisation = z.output<typeof schemas.authorisation>;
+export type AuthorisationRequest = z.input<typeof schemas.authorisationRequest>;
+export type Spenders = z.output<typeof schemas.spenders>;
+export type Pack = z.output<typeof schemas.pack>;
+export type Purchase = z.output<typeof schemas.purchase>;
+export type PurchaseRequest = z.input<typeof schemas.purchaseRequest>;
 export type Lot = z.output<typeof schemas.lot>;
 export type Balance = z.output<typeof schemas.balance>;
 export type Charge = z.output<typeof schemas.charge>;
@@ -222,6 +234,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
   const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
   const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
   const refund = (id: string) => `/v1/refunds/${encodeURIComponent(id)}`;
+  const purchase = (id: string) => `/v1/purchases/${encodeURIComponent(id)}`;
   const withdrawal = (id: string) => `/v1/withdrawals/${encodeURIComponent(id)}`;
   const budgets = (contractId: string) => `${contract(contractId)}/budgets`;
   const budget = (contractId: string, id: string) => `${budgets(contractId)}/${encodeURIComponent(id)}`;
@@ -244,7 +257,36 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     raiseCap: (id: string, maxCredits: string) => post<Job>(`${job(id)}/raise-cap`, { maxCredits }),
     chargeOfJob: (id: string) => get<Charge>(`${job(id)}/charge`),
     results: (id: string) => get<Page<Result>>(`${job(id)}/results`),
-    contracts: () => get<Page<Contract>>('/v1/contracts'),
+    contracts: (query: Query = {}) => get<Page<Contract>>(`/v1/contracts${queryOf({ limit: '200', ...query })}`),
+    contract: (id: string) => get<Contract>(contract(id)),
+    makeContract: (body: ContractRequest) => post<Contract>('/v1/contracts', body),
+    /** Renews, extends, terminates, … by the last part of the route's path. */
+    changeContract: (id: string, what: string, body: unknown) => post<Contract>(`${contract(id)}/${what}`, body),
+    /** Replaces a part of a contract that is as it was read. */
+    replaceInContract: (id: string, what: string, body: unknown, etag: string) =>
+      write<Contract>(`${contract(id)}/${what}`, { method: 'PUT', body, etag }),
+    contractChanges: (id: string, query: Query = {}) =>
+      get<Page<ContractChange>>(`${contract(id)}/changes${queryOf(query)}`),
+    contractUsers: (id: string) => get<Page<Authorisation>>(`${contract(id)}/users`),
+    authorise: (id: string, body: AuthorisationRequest) => post<Authorisation>(`${contract(id)}/users`, body),
+    removeFromContract: (id: string, userId: string, query: Query) =>
+      write<Authorisation>(`${contract(id)}/users/${encodeURIComponent(userId)}${queryOf(query)}`, {
+        method: 'DELETE',
+      }),
+    customers: (query: Query = {}) => get<Page<Customer>>(`/v1/customers${queryOf(query)}`),
+    makeCustomer: (name: string) => post<Customer>('/v1/customers', { name }),
+    renameCustomer: (id: string, name: string) =>
+      write<Customer>(`/v1/customers/${encodeURIComponent(id)}`, { method: 'PUT', body: { name } }),
+    user: (id: string) => get<User>(user(id)),
+    makeUser: (body: UserRequest) => post<User>('/v1/users', body),
+    changeUser: (id: string, body: UserChange) => write<User>(user(id), { method: 'PUT', body }),
+    spenders: (lotId: string, query: Query = {}) =>
+      get<Spenders>(`/v1/lots/${encodeURIComponent(lotId)}/spenders${queryOf(query)}`),
+    packs: () => get<Page<Pack>>('/v1/packs'),
+    purchases: (query: Query = {}) => get<Page<Purchase>>(`/v1/purchases${queryOf(query)}`),
+    purchase: (id: string) => get<Purchase>(purchase(id)),
+    recordPurchase: (body: PurchaseRequest) => post<Purchase>('/v1/purchases', body),
+    allocatePurchase: (id: string, contractId: string) => post<Purchase>(`${purchase(id)}/allocate`, { contractId }),
     calendar: (id: string) => get<Calendar>(`${contract(id)}/calendar`),
     contractLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${contract(id)}/lots${queryOf(asOf)}`),
     contractBalance: (id: string, asOf: Query = {}) => get<Balance>(`${contract(id)}/balance${queryOf(asOf)}`),

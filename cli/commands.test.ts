@@ -97,6 +97,26 @@ test.each([
   [['withdraw', 'status', '--users'], /of which withdrawal/],
   [['withdraw', 'rescind', JOB_ID, '--reason', 'x'], /either --user or --all/],
   [['withdraw', 'rescind', JOB_ID, '--reason', 'x', '--all', '--user', JOB_ID], /either --user or --all/],
+  [['contracts', '--state', 'paused'], /Allowed choices/],
+  [['contracts', 'add', JOB_ID, 'Main', '--from', 'now'], /--until/],
+  [['contract', 'extend', JOB_ID, '--until', 'soon', '--reason', 'x'], /--until: an instant is written/],
+  [['contract', 'extend', JOB_ID, '--reason', 'x'], /--until/],
+  [['contract', 'renew', JOB_ID, '--months', '0', '--reason', 'x'], /--months is a whole number/],
+  [['contract', 'suspend', JOB_ID], /--reason/],
+  [['contract', 'products', JOB_ID, '--product', 'solver,annual', '--reason', 'x'], /product,type,level,seats/],
+  [['contract', 'renewal', JOB_ID, '--renewal', 'never', '--reason', 'x'], /Allowed choices/],
+  [['spenders', JOB_ID, '--at', 'yesterday'], /--at: an instant is written/],
+  [['users', 'authorise', JOB_ID, '--role', 'operator'], /Allowed choices/],
+  [['users', 'change', JOB_ID], /Say what changes/],
+  [['purchase'], /Say which purchase/],
+  [['purchase', 'record', 'PO-1', '--customer', JOB_ID], /either --pack or --amount/],
+  [['purchase', 'record', 'PO-1', '--customer', JOB_ID, '--pack', 'a', '--amount', '1'], /either --pack or --amount/],
+  [['purchase', 'record', 'PO-1', '--customer', JOB_ID, '--amount', '1', '--quantity', '2'], /Only packs are counted/],
+  [
+    ['purchase', 'record', 'PO-1', '--customer', JOB_ID, '--amount', '1', '--price', '12.50 EUR'],
+    /--price is an amount/,
+  ],
+  [['purchase', 'allocate', JOB_ID], /--contract/],
   [['jobs', '--state', 'paused'], /Allowed choices/],
   [['frobnicate'], /unknown command/],
   [['jobs', '--frobnicate'], /unknown option/],
@@ -226,6 +246,109 @@ test('a withdrawal is previewed, started, watched and rescinded', async () => {
     `1 user keeps the credits. The credits of 1 are gone already:\n${CONTRACT}\n`,
   );
   expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ userIds: [JOB_ID, CONTRACT], reason: 'no' });
+});
+
+const AURORA = {
+  ...{ id: CONTRACT, customerId: JOB_ID, customer: 'Aurora', name: 'Aurora main', state: 'grace', timeZone: 'UTC' },
+  ...{ startsAt: '2025-01-01T00:00:00.000000Z', endsAt: '2026-01-01T00:00:00.000000Z' },
+  ...{ graceEndsAt: '2026-01-31T00:00:00.000000Z', terminatesAt: null, suspendedAt: null, activatedAt: null },
+  terms: [{ number: 1, startsAt: '2025-01-01T00:00:00.000000Z', endsAt: '2026-01-01T00:00:00.000000Z' }],
+  products: [{ product: 'solver', type: 'annual', level: 'basic', seats: 5 }],
+  ...{ renewal: 'manual', renewalMonths: 12, graceDays: 30, closedAt: null, version: 3, links: {} },
+};
+
+test('a contract is shown, renewed, and changed as it was read', async () => {
+  const path = `/v1/contracts/${CONTRACT}`;
+  const { server, env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [CONTRACT] }],
+    'GET /v1/contracts?limit=20&state=grace': [200, { items: [AURORA], nextCursor: null }],
+    [`GET ${path}`]: [200, AURORA],
+    [`POST ${path}/renew`]: [200, { ...AURORA, state: 'active' }],
+    [`PUT ${path}/renewal`]: [200, AURORA],
+  });
+  expect((await holdfast(['contracts', '--state', 'grace'], env)).stdout).toMatch(
+    /Aurora main +Aurora +grace +2026-01-01/,
+  );
+  const shown = await holdfast(['contract', CONTRACT], env);
+  expect(shown.stdout).toMatch(/state +grace[\s\S]*can be renewed until +2026-01-31[\s\S]*solver +annual +basic +5/);
+  const renew = ['contract', 'renew', CONTRACT, '--months', '6', '--reason', 'order 7'];
+  expect((await holdfast(renew, env)).stdout).toMatch(/state +active/);
+  expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({ months: 6, reason: 'order 7' });
+  expect((await holdfast(['contract', 'renewal', CONTRACT, '--grace', '0', '--reason', 'x'], env)).code).toBe(0);
+  const put = server.received.at(-1);
+  expect(put?.headers['if-match']).toBe('"as-read"');
+  expect(JSON.parse(put?.body ?? '')).toEqual({ renewal: 'manual', renewalMonths: 12, graceDays: 0, reason: 'x' });
+});
+
+test('users are authorised and removed at instants, and who could spend a lot is told with the reason', async () => {
+  const path = `/v1/contracts/${CONTRACT}/users`;
+  const at = '2026-01-31T12:00:00.000000Z';
+  const ana = { userId: JOB_ID, name: 'Ana', email: 'ana@x.example' };
+  const authorised = { ...ana, role: 'submitter', authorisedAt: at, removedAt: null };
+  const removal = `DELETE ${path}/${JOB_ID}?${new URLSearchParams({ removedAt: at })}`;
+  const message = 'The user is not authorised on the contract.';
+  const { server, env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [CONTRACT] }],
+    [`GET ${path}`]: [200, { items: [authorised], nextCursor: null }],
+    [`POST ${path}`]: [201, authorised],
+    [removal]: [200, { ...authorised, removedAt: at }],
+    [`GET /v1/lots/${JOB_ID}/spenders`]: [
+      200,
+      {
+        ...{
+          lotId: JOB_ID,
+          at,
+          kind: 'shared',
+          granted: '5',
+          available: '4',
+          contractId: CONTRACT,
+          contractState: 'active',
+        },
+        users: [{ ...ana, maySpend: false, because: 'not_authorised', message }],
+      },
+    ],
+  });
+  expect((await holdfast(['users'], env)).stdout).toMatch(/Ana +submitter +2026-01-31/);
+  const authorise = ['users', 'authorise', JOB_ID, '--contract', CONTRACT, '--from', '2026-01-31T13:00:00+01:00'];
+  expect((await holdfast(authorise, env)).code).toBe(0);
+  expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({
+    userId: JOB_ID,
+    role: 'submitter',
+    authorisedAt: at,
+  });
+  expect((await holdfast(['users', 'remove', JOB_ID, '--at', at], env)).code).toBe(0);
+  expect((await holdfast(['spenders', JOB_ID], env)).stdout).toMatch(
+    /4 credits[\s\S]*Ana +no +The user is not authorised/,
+  );
+});
+
+test('a purchase is recorded and allocated', async () => {
+  const purchase = {
+    ...{ id: JOB_ID, orderNumber: 'PO-1', customerId: JOB_ID, pack: 'credits-100', quantity: 2, amount: '200' },
+    ...{
+      price: { minor: 129_900, currency: 'EUR' },
+      purchasedAt: JOB.endedAt,
+      recordedAt: JOB.endedAt,
+      state: 'waiting',
+    },
+    ...{ expiresAt: '2027-01-31T12:00:00.000000Z', contractId: null, lotId: null, allocatedAt: null, links: {} },
+  };
+  const { server, env } = await apiThat({
+    'GET /v1/me': [200, { contractIds: [] }],
+    'POST /v1/purchases': [201, purchase],
+    'GET /v1/purchases?limit=20&unallocated=true': [200, { items: [purchase], nextCursor: null }],
+    [`POST /v1/purchases/${JOB_ID}/allocate`]: [200, { ...purchase, state: 'allocated', contractId: CONTRACT }],
+  });
+  const record = ['purchase', 'record', 'PO-1', '--customer', JOB_ID, '--pack', 'credits-100', '--quantity', '2'];
+  const recorded = await holdfast([...record, '--price', '129900 EUR'], env);
+  expect(recorded.stdout).toMatch(/credits +200 credits: 2 × credits-100[\s\S]*129900 in the smallest unit of EUR/);
+  expect(JSON.parse(server.received.at(-1)?.body ?? '')).toEqual({
+    ...{ orderNumber: 'PO-1', customerId: JOB_ID, pack: 'credits-100', quantity: 2 },
+    price: { minor: 129_900, currency: 'EUR' },
+  });
+  expect((await holdfast(['purchases', '--waiting'], env)).stdout).toMatch(/PO-1 +200 credits .*waiting/);
+  const allocated = await holdfast(['purchase', 'allocate', JOB_ID, '--contract', CONTRACT], env);
+  expect(allocated.stdout).toMatch(/state +allocated/);
 });
 
 test('lots are asked for as of an instant, in its canonical form', async () => {

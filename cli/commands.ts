@@ -6,11 +6,14 @@ import { allocationCommands } from './commands/allocations';
 import { budgetCommands } from './commands/budgets';
 import { calendarCommands } from './commands/calendar';
 import { chargeCommands } from './commands/charges';
+import { contractCommands } from './commands/contracts';
 import { creditCommands } from './commands/credits';
 import { demoCommands } from './commands/demo';
 import { exportCommands } from './commands/export';
 import { jobCommands } from './commands/jobs';
 import { noticeCommands } from './commands/notices';
+import { peopleCommands } from './commands/people';
+import { purchaseCommands } from './commands/purchases';
 import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
@@ -39,6 +42,9 @@ export function buildProgram(terminal: Terminal): Command {
     submitCommands,
     jobCommands,
     creditCommands,
+    contractCommands,
+    peopleCommands,
+    purchaseCommands,
     allocationCommands,
     calendarCommands,
     chargeCommands,

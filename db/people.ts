@@ -1,8 +1,10 @@
 /** Who asks: API keys, their persons, and what these may see. */
 import { createHash, randomBytes } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
+import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
-import { type Db, firstRow, rows, type Trx } from './client';
+import type { Language } from '../domain/notices';
+import { type Db, firstRow, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
 
 export const ROLES = ['submitter', 'contract-admin', 'operator', 'finance', 'finance-approver', 'provider'] as const;
 export type Role = (typeof ROLES)[number];
@@ -100,13 +102,6 @@ const CONTRACTS = `select c.id, c.customer_id as "customerId", m.name as custome
   from contracts c
   join customers m on m.id = c.customer_id`;
 
-export function listVisibleContracts(db: Db, viewer: Viewer): Promise<Contract[]> {
-  return rows<Contract>(db, `${CONTRACTS} where ? or c.id = any(?::uuid[]) order by c.id`, [
-    viewer.everything,
-    viewer.contractIds,
-  ]);
-}
-
 export function findVisibleContract(db: Db, viewer: Viewer, id: string): Promise<Contract | undefined> {
   return firstRow<Contract>(db, `${CONTRACTS} where c.id = ? and (? or c.id = any(?::uuid[]))`, [
     id,
@@ -126,15 +121,96 @@ export async function isOnContract(db: Db, contractId: string, userId: string): 
 
 export interface User {
   readonly id: string;
+  /** Null for the provider's own people. */
+  readonly customerId: string | null;
   readonly name: string;
   readonly email: string;
+  readonly language: Language;
+  readonly timeZone: string;
 }
+
+const USERS = `select id, customer_id as "customerId", name, email, language, time_zone as "timeZone" from users`;
 
 /** A user's own account is seen by the user and by the provider's people. */
 export function findVisibleUser(db: Db, viewer: Viewer, id: string): Promise<User | undefined> {
-  return firstRow<User>(db, 'select id, name, email from users where id = ? and (? or id = ?)', [
-    id,
-    viewer.everything,
-    viewer.userId,
+  return firstRow<User>(db, `${USERS} where id = ? and (? or id = ?)`, [id, viewer.everything, viewer.userId]);
+}
+
+/**
+ * Makes a user, once per id.
+ *
+ * @throws BillingError `email_taken`; `not_found` when there is no such customer.
+ */
+export async function createUser(db: Db, user: User): Promise<User> {
+  const { id, customerId, name, email, language, timeZone } = user;
+  if (customerId !== null && !(await findCustomer(db, customerId))) {
+    throw new BillingError('not_found', `There is no customer ${customerId}.`);
+  }
+  await db.raw(
+    `insert into users (id, customer_id, name, email, language, time_zone)
+     values (?, ?, ?, ?, ?, ?)
+     on conflict do nothing`,
+    [id, customerId, name, email, language, timeZone] as never,
+  );
+  const made = await firstRow<User>(db, `${USERS} where id = ?`, [id]);
+  if (!made) throw emailTaken(email);
+  return made;
+}
+
+export type UserChange = Partial<Pick<User, 'name' | 'email' | 'language' | 'timeZone'>>;
+
+/** Changes what is given of a user. @throws BillingError `email_taken`. */
+export async function changeUser(db: Db, id: string, change: UserChange): Promise<User> {
+  const { name = null, email = null, language = null, timeZone = null } = change;
+  try {
+    const changed = await firstRow<User>(
+      db,
+      `update users
+       set name = coalesce(?, name), email = coalesce(?, email), language = coalesce(?, language),
+         time_zone = coalesce(?, time_zone)
+       where id = ?
+       returning id, customer_id as "customerId", name, email, language, time_zone as "timeZone"`,
+      [name, email, language, timeZone, id],
+    );
+    if (!changed) throw new Error(`there is no user ${id}`);
+    return changed;
+  } catch (error) {
+    if (email !== null && sqlStateOf(error) === SQLSTATE.uniqueViolation) throw emailTaken(email, error);
+    throw error;
+  }
+}
+
+function emailTaken(email: string, cause?: unknown): BillingError {
+  return new BillingError('email_taken', `Another user has the address ${email}.`, {}, { cause });
+}
+
+export interface Customer {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** Customers in the order of their ids. @param after the id after which to go on. */
+export function listCustomers(
+  db: Db,
+  { after, limit }: { readonly after: string | null; readonly limit: number },
+): Promise<Customer[]> {
+  return rows<Customer>(db, 'select id, name from customers where (?::uuid is null or id > ?) order by id limit ?', [
+    after,
+    after,
+    limit,
   ]);
+}
+
+export function findCustomer(db: Db, id: string): Promise<Customer | undefined> {
+  return firstRow<Customer>(db, 'select id, name from customers where id = ?', [id]);
+}
+
+/** Makes a customer, once per id. */
+export async function createCustomer(db: Db, { id, name }: Customer): Promise<void> {
+  await db.raw('insert into customers (id, name) values (?, ?) on conflict do nothing', [id, name]);
+}
+
+/** @returns undefined when there is no such customer. */
+export function renameCustomer(db: Db, { id, name }: Customer): Promise<Customer | undefined> {
+  return firstRow<Customer>(db, 'update customers set name = ? where id = ? returning id, name', [name, id]);
 }

@@ -197,7 +197,7 @@ create table contract_users (
   role text not null,
   authorised_at timestamp with time zone not null,
   removed_at timestamp with time zone,
-  constraint authorisation_is_half_open CHECK (((removed_at IS NULL) OR (authorised_at < removed_at))),
+  constraint authorisation_is_half_open CHECK (((removed_at IS NULL) OR (authorised_at <= removed_at))),
   constraint contract_role_is_known CHECK ((role = ANY (ARRAY['submitter'::text, 'contract-admin'::text]))),
   constraint contract_users_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint contract_users_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
@@ -236,7 +236,8 @@ create table contracts (
   constraint contract_renewal_is_in_range CHECK (((renewal_months >= 1) AND (renewal_months <= 120))),
   constraint contract_renewal_is_known CHECK ((renewal = ANY (ARRAY['manual'::text, 'automatic'::text]))),
   constraint contracts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
-  constraint contracts_pkey PRIMARY KEY (id)
+  constraint contracts_pkey PRIMARY KEY (id),
+  constraint contract_keeps_its_customer UNIQUE (id, customer_id)
 );
 
 create table customers (
@@ -546,6 +547,16 @@ create table operations (
   constraint operation_cap_not_negative CHECK ((cap >= 0))
 );
 
+create table packs (
+  code text not null,
+  title text not null,
+  amount bigint not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint pack_code_is_short CHECK (((length(code) >= 1) AND (length(code) <= 60))),
+  constraint pack_holds_credits CHECK ((amount > 0)),
+  constraint packs_pkey PRIMARY KEY (code)
+);
+
 create table pools (
   id uuid not null,
   owner text not null,
@@ -559,6 +570,43 @@ create table pools (
   constraint pools_pkey PRIMARY KEY (id),
   constraint pools_id_owner_key UNIQUE (id, owner)
 ) with (fillfactor=50);
+
+create table purchases (
+  id uuid not null,
+  order_number text not null,
+  customer_id uuid not null,
+  pack text,
+  quantity integer,
+  amount bigint not null,
+  price_minor bigint,
+  currency text,
+  purchased_at timestamp with time zone not null,
+  request jsonb not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  actor text not null,
+  contract_id uuid,
+  lot_id uuid,
+  allocated_at timestamp with time zone,
+  allocated_by text,
+  expires_at timestamp with time zone,
+  grace_until timestamp with time zone,
+  constraint purchase_amount_is_in_range CHECK (((amount > 0) AND (amount <= '9000000000000000000'::bigint))),
+  constraint purchase_currency_is_a_code CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint purchase_grace_follows_its_expiry CHECK (((grace_until IS NULL) OR ((expires_at IS NOT NULL) AND (expires_at < grace_until)))),
+  constraint purchase_is_allocated_as_a_whole CHECK ((num_nulls(contract_id, lot_id, allocated_at, allocated_by, expires_at) = ANY (ARRAY[0, 5]))),
+  constraint purchase_is_allocated_within_its_life CHECK (((allocated_at IS NULL) OR ((purchased_at <= allocated_at) AND (allocated_at < expires_at)))),
+  constraint purchase_of_a_pack_counts_it CHECK (((pack IS NULL) = (quantity IS NULL))),
+  constraint purchase_order_is_short CHECK (((length(order_number) >= 1) AND (length(order_number) <= 200))),
+  constraint purchase_price_has_a_currency CHECK (((price_minor IS NULL) = (currency IS NULL))),
+  constraint purchase_price_not_negative CHECK ((price_minor >= 0)),
+  constraint purchase_quantity_is_in_range CHECK (((quantity >= 1) AND (quantity <= 1000000))),
+  constraint purchases_contract_id_customer_id_fkey FOREIGN KEY (contract_id, customer_id) REFERENCES contracts(id, customer_id),
+  constraint purchases_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id),
+  constraint purchases_pack_fkey FOREIGN KEY (pack) REFERENCES packs(code),
+  constraint purchases_pkey PRIMARY KEY (id),
+  constraint purchases_lot_id_key UNIQUE (lot_id),
+  constraint purchases_order_number_key UNIQUE (order_number)
+);
 
 create table quotes (
   id uuid not null,
@@ -767,6 +815,7 @@ CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
+CREATE UNIQUE INDEX contract_users_open ON public.contract_users USING btree (contract_id, user_id) WHERE (removed_at IS NULL);
 CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX digest_entries_waiting ON public.digest_entries USING btree (user_id) WHERE (closed_at IS NULL);
 CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
@@ -782,7 +831,11 @@ CREATE INDEX notices_by_subject ON public.notices USING btree (subject_id) WHERE
 CREATE INDEX operations_by_reference ON public.operations USING btree (refers_to) WHERE (refers_to IS NOT NULL);
 CREATE UNIQUE INDEX operations_in_order ON public.operations USING btree (batch_id, "position");
 CREATE UNIQUE INDEX operations_key ON public.operations USING btree (subject, act);
+CREATE INDEX purchases_by_contract ON public.purchases USING btree (contract_id, id) WHERE (contract_id IS NOT NULL);
+CREATE INDEX purchases_by_customer ON public.purchases USING btree (customer_id, id);
+CREATE INDEX purchases_waiting ON public.purchases USING btree (id) WHERE (contract_id IS NULL);
 CREATE INDEX refund_requests_by_charge ON public.refund_requests USING btree (charge_id);
+CREATE UNIQUE INDEX users_by_address ON public.users USING btree (lower(email));
 CREATE INDEX withdrawal_lots_by_lot ON public.withdrawal_lots USING btree (lot_id);
 CREATE INDEX withdrawal_users_by_page ON public.withdrawal_users USING btree (withdrawal_id, page);
 CREATE INDEX withdrawal_users_by_state ON public.withdrawal_users USING btree (withdrawal_id, state);
@@ -1520,6 +1573,20 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_second_allocation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  allocation constant text[] := array['contract_id', 'lot_id', 'allocated_at', 'allocated_by', 'expires_at', 'grace_until'];
+begin
+  if old.contract_id is not null or to_jsonb(new) - allocation <> to_jsonb(old) - allocation then
+    raise exception 'purchase % is as it was recorded; it is allocated once', old.order_number using errcode = 'HF001';
+  end if;
+  return new;
+end
+$function$;
+
 -- Triggers ------------------------------------------------------------------------------------------------------------
 
 CREATE TRIGGER allocation_rules_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON allocation_rules FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1553,8 +1620,11 @@ CREATE TRIGGER notices_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON no
 CREATE TRIGGER operations_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON operations FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_move_credits AFTER INSERT ON operations REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION apply_operations();
 CREATE TRIGGER refunds_are_decided_once BEFORE INSERT ON operations FOR EACH ROW WHEN (new.kind = ANY (ARRAY['refund'::text, 'correct'::text])) EXECUTE FUNCTION decide_once();
+CREATE TRIGGER packs_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON packs FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER pools_are_never_deleted BEFORE DELETE OR TRUNCATE ON pools FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER pools_keep_their_owner BEFORE UPDATE OF id, owner ON pools FOR EACH ROW EXECUTE FUNCTION refuse_other_pool();
+CREATE TRIGGER purchases_are_allocated_once BEFORE UPDATE ON purchases FOR EACH ROW EXECUTE FUNCTION refuse_second_allocation();
+CREATE TRIGGER purchases_are_never_deleted BEFORE DELETE OR TRUNCATE ON purchases FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER quotes_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON quotes FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER rate_cards_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER refund_rejections_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_rejections FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1588,6 +1658,7 @@ grant execute on function refuse_new_owner() to public;
 grant execute on function refuse_old_individual() to public;
 grant execute on function refuse_other_budget() to public;
 grant execute on function refuse_other_pool() to public;
+grant execute on function refuse_second_allocation() to public;
 grant usage on schema public to holdfast_application;
 grant usage on schema public to public;
 grant usage on sequence batch_ids to holdfast_application;
@@ -1622,6 +1693,7 @@ grant update (terminates_at) on table contracts to holdfast_application;
 grant update (terms) on table contracts to holdfast_application;
 grant update (version) on table contracts to holdfast_application;
 grant insert, select on table customers to holdfast_application;
+grant update (name) on table customers to holdfast_application;
 grant insert, select, update on table digest_entries to holdfast_application;
 grant insert, select, update on table idempotency_keys to holdfast_application;
 grant insert, select on table imports to holdfast_application;
@@ -1644,8 +1716,16 @@ grant insert, select on table notice_showings to holdfast_application;
 grant insert, select on table notices to holdfast_application;
 grant select on table open_reservations to holdfast_application;
 grant insert, select on table operations to holdfast_application;
+grant insert, select on table packs to holdfast_application;
 grant select on table pools to holdfast_application;
 grant update (owner) on table pools to holdfast_application;
+grant insert, select on table purchases to holdfast_application;
+grant update (allocated_at) on table purchases to holdfast_application;
+grant update (allocated_by) on table purchases to holdfast_application;
+grant update (contract_id) on table purchases to holdfast_application;
+grant update (expires_at) on table purchases to holdfast_application;
+grant update (grace_until) on table purchases to holdfast_application;
+grant update (lot_id) on table purchases to holdfast_application;
 grant insert, select on table quotes to holdfast_application;
 grant insert, select on table rate_cards to holdfast_application;
 grant insert, select on table refund_rejections to holdfast_application;

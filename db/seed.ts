@@ -9,8 +9,10 @@ import { getContractState } from './contracts';
 import type { Ledger } from './ledger';
 import { grantLot } from './lots';
 import { createApiKey, personOfKey, type Role } from './people';
+import { publishPack } from './purchases';
 import { publishRateCard } from './rateCards';
 import { SEED_ALLOCATION_RULES } from './seedAllocationRules';
+import { SEED_PACKS } from './seedPacks';
 import { SEED_RATE_CARDS } from './seedRateCards';
 
 /** Fixed ids, so that seeding twice meets what is there; written so that a person recognises them. */
@@ -52,6 +54,7 @@ export async function seed(
   await inTransaction(db, async (trx) => {
     for (const card of SEED_RATE_CARDS) await publishRateCard(trx, card, 'seed');
     for (const rules of SEED_ALLOCATION_RULES) await publishAllocationRules(trx, rules, 'seed');
+    for (const pack of SEED_PACKS) await publishPack(trx, pack);
     await seedPeople(trx, at);
   });
   await seedLots(ledger, at);

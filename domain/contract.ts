@@ -93,6 +93,39 @@ export function sharedLifeIn(
   });
 }
 
+/** A contract that is about to be made. */
+export interface NewContract extends RenewalTerms {
+  readonly contractId: string;
+  readonly customerId: string;
+  readonly name: string;
+  readonly timeZone: string;
+  readonly startsAt: Instant;
+  readonly endsAt: Instant;
+  readonly products: readonly ContractProduct[];
+}
+
+/** What is wrong with a new contract at an instant, as a refusal; null when nothing is. It may have begun before, not ended. */
+export function objectionToContract(contract: NewContract, at: Instant): Refused | null {
+  const { startsAt, endsAt, products } = contract;
+  if (endsAt <= startsAt) return invalid(`endsAt: a contract that begins at ${startsAt} ends after that.`);
+  if (endsAt <= at) return invalid(`endsAt: ${endsAt} is over already.`);
+  return objectionToProducts(products) ?? objectionToRenewal(contract);
+}
+
+/** What a new contract is: its first version, with one term. */
+export function newContractState(contract: NewContract): ContractState {
+  const { startsAt, endsAt } = contract;
+  return {
+    ...contract,
+    terms: [{ number: 1, startsAt, endsAt }],
+    terminatesAt: null,
+    suspendedAt: null,
+    activatedAt: null,
+    closedAt: null,
+    version: 1,
+  };
+}
+
 /**
  * What a contract is after a change that is asked for at an instant; its `version` counts the change. Pure, so that a repeat
  * decides the same. Refusals: `contract_closed`, `contract_not_in_force`, `change_refused`, `change_invalid`.

@@ -1,18 +1,22 @@
 import type { ApiDependencies } from '../app';
 import type { Route } from '../route';
 import { allocationRoutes } from './allocations';
+import { authorisationRoutes } from './authorisations';
 import { budgetRoutes } from './budgets';
 import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
+import { contractRoutes } from './contracts';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
 import { lotRoutes } from './lots';
 import { noticeRoutes } from './notices';
 import { peopleRoutes } from './people';
+import { purchaseRoutes } from './purchases';
 import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
+import { spenderRoutes } from './spenders';
 import { transferRoutes } from './transfers';
 import { withdrawalRoutes } from './withdrawals';
 
@@ -24,8 +28,12 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),
     ...peopleRoutes(dependencies),
+    ...contractRoutes(dependencies),
+    ...authorisationRoutes(dependencies),
     ...calendarRoutes(dependencies),
     ...lotRoutes(dependencies),
+    ...spenderRoutes(dependencies),
+    ...purchaseRoutes(dependencies),
     ...allocationRoutes(dependencies),
     ...budgetRoutes(dependencies),
     ...chargeRoutes(dependencies),

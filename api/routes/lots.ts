@@ -1,8 +1,7 @@
 import type { z } from 'zod';
 import { type AsOf, lotsAsOf } from '../../db/asOf';
 import { getContractState } from '../../db/contracts';
-import { jobsParkedForCredits } from '../../db/jobs';
-import { type DescribedLot, findLot, findVisibleLot, grantLot, listLots, type NewLot } from '../../db/lots';
+import { type DescribedLot, findVisibleLot, listLots, type NewLot } from '../../db/lots';
 import { findVisibleContract, findVisibleUser, type Person } from '../../db/people';
 import { type ContractState, sharedLifeIn } from '../../domain/contract';
 import { formatCredits, parseCredits, sumOf, ZERO } from '../../domain/credits';
@@ -11,22 +10,15 @@ import { importedTimes, objectionToImport } from '../../domain/imports';
 import { type Instant, parseInstant } from '../../domain/instant';
 import { BUCKETS, isAlive, LOT_KINDS, type LotKind } from '../../domain/lots';
 import type { ApiDependencies } from '../app';
+import { type Granting, grantAndTell } from '../granting';
 import { notFound } from '../problems';
 import { type Route, route } from '../route';
 import * as schemas from '../schemas';
 
 const TAG = 'Lots and balances';
 
-/** When a lot is granted, by whom and why; with when the customer received it, where it is imported. */
-interface Granting {
-  readonly actor: string;
-  readonly reason: string;
-  readonly at: Instant;
-  readonly receivedAt?: Instant;
-}
-
 export function lotRoutes(dependencies: ApiDependencies): Route[] {
-  const { db, ledger, log, workflows } = dependencies;
+  const { db } = dependencies;
 
   async function visibleContract(person: Person, id: string) {
     const contract = await findVisibleContract(db, person, id);
@@ -62,18 +54,8 @@ export function lotRoutes(dependencies: ApiDependencies): Route[] {
     return { status: 200, body: balanceView(await lotsOf(poolId, asOf), at, asOf) };
   }
 
-  /** Grants a lot once and wakes the jobs that wait for it. */
   async function grant(lot: NewLot, by: Granting) {
-    await grantLot(ledger, { lot, ...by });
-    for (const { id } of await jobsParkedForCredits(db, lot.poolId)) {
-      // A parked job also asks by itself from time to time, so a lost wake-up only costs time.
-      await workflows
-        .creditsArrived(id)
-        .catch((error) => log.warn({ err: error, jobId: id }, 'a parked job was not woken'));
-    }
-    const granted = await findLot(db, lot.id);
-    if (!granted) throw new Error(`lot ${lot.id} was granted and is not there`);
-    return { status: 201, body: lotView(granted, by.at) };
+    return { status: 201, body: lotView(await grantAndTell(dependencies, lot, by), by.at) };
   }
 
   const lotsAnswer = {

@@ -1,10 +1,11 @@
 /** Withdrawing individual credits: preview, start, watch, rescind. */
 import { type Command, Option } from 'commander';
 import { WITHDRAWAL_USER_STATES } from '../../domain/withdrawal';
-import type { Answer, Page, WithdrawalSelection } from '../client';
+import type { WithdrawalSelection } from '../client';
 import { WrongUsage } from '../failures';
 import { confirm, type Invocation, invocationOf, isInteractive } from '../invocation';
-import type { Output, Paint, Terminal } from '../output';
+import type { Terminal } from '../output';
+import { type PageOptions, paged, readWhole, tellPage } from '../paged';
 import {
   pendingWithdrawalsView,
   rescissionView,
@@ -20,11 +21,6 @@ interface SelectionOptions {
   readonly lot: readonly string[];
   readonly customer?: string;
   readonly grantedBefore?: string;
-}
-
-interface PageOptions {
-  readonly limit: string;
-  readonly cursor?: string;
 }
 
 interface StatusOptions extends PageOptions {
@@ -139,10 +135,6 @@ function selecting(command: Command): Command {
     .option('--granted-before <instant>', 'all individual lots granted before this instant');
 }
 
-function paged(command: Command): Command {
-  return command.option('--limit <count>', 'how many', '20').option('--cursor <cursor>', 'go on after an earlier page');
-}
-
 function collect(text: string, before: readonly string[]): string[] {
   return [...before, text];
 }
@@ -160,24 +152,6 @@ function selectionOf({ user, lot, customer, grantedBefore }: SelectionOptions): 
     throw new WrongUsage('Select by one of --user, --lot, --customer and --granted-before.');
   }
   return one;
-}
-
-function readWhole(name: string, text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new WrongUsage(`${name} is a whole number, unlike "${text}".`);
-  return Number(text);
-}
-
-function tellPage<T>(
-  output: Output,
-  { body, text }: Answer<Page<T>>,
-  view: (items: readonly T[], paint: Paint) => string,
-): void {
-  if (output.json) {
-    output.raw(text);
-    return;
-  }
-  output.say(view(body.items, output.paint));
-  if (body.nextCursor) output.note(`There are more: --cursor ${body.nextCursor}`);
 }
 
 /** Shows who and how much, and asks. */

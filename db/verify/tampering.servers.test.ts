@@ -61,6 +61,8 @@ const OTHER_TABLES = [
   'notice_results',
   'notice_showings',
   'notices',
+  'packs',
+  'purchases',
   'results',
   'unsubscribe_tokens',
   'users',

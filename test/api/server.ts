@@ -23,6 +23,7 @@ import type { Route } from '../../api/route';
 import { allRoutes } from '../../api/routes';
 import { problem } from '../../api/schemas';
 import { temporalWorkflows } from '../../api/temporal';
+import type { Workflows } from '../../api/workflowsPort';
 import { connect, type Db } from '../../db/client';
 import { type Ledger, type LedgerOptions, openLedger } from '../../db/ledger';
 import { openFolderStore } from '../../db/objectStore';
@@ -103,6 +104,8 @@ export interface StartApi {
   readonly ledger?: LedgerOptions;
   /** What may be given back of a charge without a second person. */
   readonly refundApprovalAbove?: Credits;
+  /** What the API asks instead of Temporal, made from what it would ask. */
+  readonly workflows?: (temporal: Workflows) => Workflows;
 }
 
 /** Starts the API; {@link TestApi.close} ends it. */
@@ -129,7 +132,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     ledger,
     store: await openFolderStore(objects),
     services: SERVICES,
-    workflows: temporalWorkflows(client),
+    workflows: options.workflows?.(temporalWorkflows(client)) ?? temporalWorkflows(client),
     now: () => instantOfMilliseconds(Date.now() + clock.aheadMs),
     log: pino({ level: process.env.HOLDFAST_LOG_LEVEL ?? 'silent' }),
     settings: {

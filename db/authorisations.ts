@@ -1,0 +1,138 @@
+/** Who is authorised on a contract, and was: stretches of time that are never rewritten. */
+import { BillingError } from '../domain/errors';
+import type { Instant } from '../domain/instant';
+import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
+
+export const CONTRACT_ROLES = ['submitter', 'contract-admin'] as const;
+export type ContractRole = (typeof CONTRACT_ROLES)[number];
+
+export interface Authorisation {
+  readonly userId: string;
+  readonly name: string;
+  readonly email: string;
+  readonly role: ContractRole;
+  readonly authorisedAt: Instant;
+  readonly removedAt: Instant | null;
+}
+
+const AUTHORISATIONS = `select c.user_id as "userId", u.name, u.email, c.role, c.authorised_at as "authorisedAt",
+    c.removed_at as "removedAt"
+  from contract_users c
+  join users u on u.id = c.user_id`;
+const IN_ORDER = 'order by c.authorised_at, c.user_id';
+
+/** All authorisations that there ever were on a contract, oldest first. */
+export function listAuthorisations(db: Db | Trx, contractId: string): Promise<Authorisation[]> {
+  return rows<Authorisation>(db, `${AUTHORISATIONS} where c.contract_id = ? ${IN_ORDER}`, [contractId]);
+}
+
+interface Authorising {
+  readonly contractId: string;
+  readonly userId: string;
+  readonly role: ContractRole;
+  readonly authorisedAt: Instant;
+}
+
+/**
+ * Authorises a user on a contract from an instant on. The same again changes nothing.
+ *
+ * @param at when it is asked for: who was authorised before that is history.
+ * @throws BillingError `authorisation_invalid`, `user_already_authorised`.
+ */
+export function authoriseUser(db: Db, authorising: Authorising, at: Instant): Promise<Authorisation> {
+  const { contractId, userId, role, authorisedAt } = authorising;
+  if (authorisedAt < at) {
+    throw new BillingError('authorisation_invalid', `authorisedAt: ${authorisedAt} is over; it begins now or later.`);
+  }
+  return inTransaction(db, async (trx) => {
+    const before = await lockedAuthorisations(trx, contractId, userId);
+    const same = before.find((one) => one.authorisedAt === authorisedAt);
+    if (same?.role === role && !isTakenBack(same)) return same;
+    const open = before.find((one) => !isTakenBack(one) && (one.removedAt === null || authorisedAt < one.removedAt));
+    if (open) throw alreadyAuthorised(open);
+    if (same) {
+      const message = `authorisedAt: an authorisation from ${authorisedAt} on was taken back; take another instant.`;
+      throw new BillingError('authorisation_invalid', message);
+    }
+    await trx.raw('insert into contract_users (contract_id, user_id, role, authorised_at) values (?, ?, ?, ?)', [
+      contractId,
+      userId,
+      role,
+      authorisedAt,
+    ] as never);
+    return only(await lockedAuthorisations(trx, contractId, userId), authorisedAt);
+  });
+}
+
+/**
+ * Ends what authorises a user on a contract from an instant on; what was to begin only then is taken back. The same again changes
+ * nothing.
+ *
+ * @param at when it is asked for: who was authorised before that is history.
+ * @returns the last of the user's authorisations.
+ * @throws BillingError `authorisation_invalid`, `not_found` when the user is not authorised from then on anyway.
+ */
+export function removeUser(
+  db: Db,
+  { contractId, userId, removedAt }: { contractId: string; userId: string; removedAt: Instant },
+  at: Instant,
+): Promise<Authorisation> {
+  if (removedAt < at) {
+    throw new BillingError(
+      'authorisation_invalid',
+      `removedAt: ${removedAt} is over; a removal takes effect now or later.`,
+    );
+  }
+  return inTransaction(db, async (trx) => {
+    const before = await lockedAuthorisations(trx, contractId, userId);
+    // What ended by then stays as it is; an end that is still to come can become another.
+    const changing = before.filter((one) => !isTakenBack(one) && (one.removedAt === null || at < one.removedAt));
+    const last = changing.at(-1) ?? before.find((one) => one.removedAt === removedAt);
+    if (!last) throw new BillingError('not_found', 'The user is not authorised on the contract.');
+    for (const { authorisedAt, removedAt: ends } of changing) {
+      // Only the last can end later than it would: the others are followed by the next.
+      const limit = authorisedAt === last.authorisedAt ? null : ends;
+      await trx.raw(
+        `update contract_users
+         set removed_at = greatest(authorised_at, least(?::timestamptz, ?::timestamptz))
+         where contract_id = ? and user_id = ? and authorised_at = ?`,
+        [removedAt, limit, contractId, userId, authorisedAt] as never,
+      );
+    }
+    return only(await lockedAuthorisations(trx, contractId, userId), last.authorisedAt);
+  });
+}
+
+/** The authorisations of a user on a contract, oldest first, while nobody else changes those of the contract. */
+async function lockedAuthorisations(trx: Trx, contractId: string, userId: string): Promise<Authorisation[]> {
+  await trx.raw('select from contracts where id = ? for no key update', [contractId]);
+  return rows<Authorisation>(trx, `${AUTHORISATIONS} where c.contract_id = ? and c.user_id = ? ${IN_ORDER}`, [
+    contractId,
+    userId,
+  ]);
+}
+
+/** Whether an authorisation was removed before it began. */
+function isTakenBack({ authorisedAt, removedAt }: Authorisation): boolean {
+  return removedAt === authorisedAt;
+}
+
+function only(authorisations: readonly Authorisation[], authorisedAt: Instant): Authorisation {
+  const found = authorisations.find((one) => one.authorisedAt === authorisedAt);
+  if (!found) throw new Error(`an authorisation from ${authorisedAt} on was written and is not there`);
+  return found;
+}
+
+function alreadyAuthorised({ name, role, authorisedAt, removedAt }: Authorisation): BillingError {
+  const until = removedAt === null ? '' : ` until ${removedAt}`;
+  return new BillingError(
+    'user_already_authorised',
+    `${name} is authorised as ${role} from ${authorisedAt} on${until}; remove the user first, or begin after that.`,
+  );
+}
+
+/** Whether somebody is a user of the same customer as a contract is of. */
+export async function isOfCustomer(db: Db, userId: string, customerId: string): Promise<boolean> {
+  const found = await firstRow(db, 'select 1 from users where id = ? and customer_id = ?', [userId, customerId]);
+  return found !== undefined;
+}
