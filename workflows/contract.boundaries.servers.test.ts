@@ -239,6 +239,7 @@ describe('a change', () => {
     await expect(contract.handle.executeUpdate(contractUpdates.suspend, { args: [asked] })).rejects.toMatchObject({
       cause: { message: expect.stringMatching(/reason is a text/) },
     });
+    await expect(contract.ask({ kind: 'suspend' }, 'x'.repeat(501))).rejects.toMatchObject({ code: 'change_invalid' });
   });
 
   it('is answered once the lots have the lives that follow', async () => {

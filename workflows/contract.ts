@@ -171,13 +171,15 @@ class ContractLife {
   }
 }
 
+const ASKING_MAX: Readonly<Record<keyof Asking, number>> = { requestId: 200, actor: 200, reason: 500 };
+
 /** What comes over the wire is not what the types say. */
 function checkAsking(request: Asking): void {
-  for (const field of ['requestId', 'actor', 'reason'] as const) {
+  for (const [field, max] of Object.entries(ASKING_MAX) as [keyof Asking, number][]) {
     const text: unknown = request?.[field];
-    if (typeof text !== 'string' || text.length === 0 || text.length > 200) {
+    if (typeof text !== 'string' || text.length === 0 || text.length > max) {
       throw new TypeError(
-        `${field} is a text of 1 to 200 characters; a request looks like {"requestId": "renewal-2027", "actor": "olga", "reason": "order 4711"}`,
+        `${field} is a text of 1 to ${max} characters; a request looks like {"requestId": "renewal-2027", "actor": "olga", "reason": "order 4711"}`,
       );
     }
   }

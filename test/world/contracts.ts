@@ -100,6 +100,12 @@ export class TestContract {
     return temporalWorkflows(this.world.client).changeContract({ contractId: this.id, requestId, change, ...ASKING });
   }
 
+  /** The same for a reason of the test's own. */
+  ask(change: AskedChange, reason: string): Promise<ContractState> {
+    const asking = { contractId: this.id, requestId: randomUUID(), actor: 'test', reason };
+    return temporalWorkflows(this.world.client).changeContract({ ...asking, change });
+  }
+
   /** Moves the workflow's clock to a few seconds after an instant; everything on the way is done. */
   async goTo(instant: Instant): Promise<void> {
     const seconds = Math.ceil((millisecondsOf(instant) - millisecondsOf(await this.clock())) / 1_000) + 2;
