@@ -69,13 +69,20 @@ class ContractLife {
     for (;;) {
       await this.book();
       if (this.touched) continue;
-      if (this.progress?.isOver) break;
       const { historyLength, continueAsNewSuggested } = workflowInfo();
-      if (continueAsNewSuggested || historyLength > EVENTS_MAX) await this.goOnAfresh();
-      else await this.waitForTheNextInstant();
+      const isOver = this.progress?.isOver === true;
+      const goesOnAfresh = continueAsNewSuggested || historyLength > EVENTS_MAX;
+      if (!isOver && !goesOnAfresh) {
+        await this.waitForTheNextInstant();
+        continue;
+      }
+      // Whoever asked is answered by this run; some of them wait for another look.
+      await condition(() => this.touched || allHandlersFinished());
+      if (this.touched) continue;
+      if (isOver) return this.view();
+      // Nothing of the old run but the contract's id: everything else is in the database.
+      await continueAsNew<typeof contract>({ contractId: this.contractId });
     }
-    await condition(allHandlersFinished);
-    return this.view();
   }
 
   /** Does what is due. */
@@ -104,12 +111,6 @@ class ContractLife {
     const waitMs = Math.max(1, Date.parse(nextAt) + 1 - Date.now());
     const comes = await condition(touched, waitMs, { summary: `${calendar?.[0]?.act} at ${nextAt}` });
     if (!comes) this.touched = true;
-  }
-
-  /** A new run with nothing of the old one but the contract's id: everything else is in the database. */
-  private async goOnAfresh(): Promise<void> {
-    await condition(() => this.touched || allHandlersFinished());
-    if (!this.touched) await continueAsNew<typeof contract>({ contractId: this.contractId });
   }
 
   /** One update per kind of change. */
