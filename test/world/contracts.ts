@@ -177,7 +177,27 @@ export class TestContract {
    * is booked, the operation, the buckets, the credits, and the lot by the name that the test gives it.
    */
   async transfers(names: Readonly<Record<string, string>> = {}): Promise<string[]> {
-    const found = await rows<{
+    const found = await this.moved();
+    const day = (at: Instant) =>
+      Math.round(((millisecondsOf(at) - millisecondsOf(this.begin)) / DAY_MS) * 1_000) / 1_000;
+    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
+      return `day ${day(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
+    });
+  }
+
+  /**
+   * The same with the instants themselves, for tests whose dates are written down: `2031-05-01 08:00`, and in full where an
+   * instant is not a whole minute.
+   */
+  async journal(names: Readonly<Record<string, string>> = {}): Promise<string[]> {
+    const found = await this.moved();
+    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
+      return `${shortly(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
+    });
+  }
+
+  private moved() {
+    return rows<{
       lotId: string;
       bookedAt: Instant;
       kind: string;
@@ -193,15 +213,14 @@ export class TestContract {
        order by t.batch_id, t.operation_position, t.position`,
       [this.id],
     );
-    const day = (at: Instant) =>
-      Math.round(((millisecondsOf(at) - millisecondsOf(this.begin)) / DAY_MS) * 1_000) / 1_000;
-    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
-      return `day ${day(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
-    });
   }
 
   /** The day of the calendar in the contract's zone that lies so many days after its beginning, at the same time on the wall. */
   calendarDay(count: number, timeZone = 'UTC'): Instant {
     return addDays(this.begin, count, timeZone);
   }
+}
+
+function shortly(instant: Instant): string {
+  return instant.replace('T', ' ').replace(/:00\.000000Z$/, '');
 }
