@@ -18,6 +18,11 @@ export const HISTORIES = [
   'grace-elapsed',
   'restarted-attempt',
   'reserved-by-the-regular-activity',
+  'contract-quiet-year',
+  'contract-renewed-in-its-grace',
+  // Still alive: it was recorded on the way.
+  'contract-termination-revoked',
+  'contract-terminated',
 ] as const;
 export type HistoryName = (typeof HISTORIES)[number];
 
@@ -30,7 +35,7 @@ export interface RecordedHistory {
   }[];
 }
 
-/** Writes the history of a closed workflow when histories are being recorded; does nothing otherwise. */
+/** Writes the history of a workflow, as far as it has come, when histories are being recorded; does nothing otherwise. */
 export async function recordHistory(name: HistoryName, handle: WorkflowHandle): Promise<void> {
   if (process.env.HOLDFAST_RECORD_HISTORIES !== '1') return;
   const history = JSON.parse(historyToJSON(await handle.fetchHistory()));
