@@ -217,6 +217,26 @@ describe('a contract that is changed while somebody books it', () => {
     );
   });
 
+  it('keeps what came in its grace once it is renewed, and ends it with the grace otherwise', async () => {
+    for (const isRenewed of [true, false]) {
+      const contract = await open({ startsAt: on('2024-01-01'), endsAt: on('2024-06-01'), graceDays: 10 });
+      await untilBooked(database.ledger, contract, on('2024-06-01'));
+      const lot = await contract.buy('10', on('2024-06-05'));
+      await untilBooked(database.ledger, contract, on('2024-06-06'));
+      expect(await contract.reserve(randomUUID(), '1', on('2024-06-05'))).toMatchObject({ accepted: false });
+      expect(await contract.journal()).toHaveLength(1);
+      const change = { kind: 'renew', months: 24 } as const;
+      if (isRenewed) await changeContract(database.db, { ...asked(contract), at: on('2024-06-06'), change });
+      await untilBooked(database.ledger, contract, on('2024-06-11'));
+      const [{ available, expiresAt } = { available: null, expiresAt: null }] = await listLots(
+        database.db,
+        contract.id,
+      );
+      if (isRenewed) expect({ available, expiresAt }).toEqual({ available: 10_000_000n, expiresAt: on('2025-06-05') });
+      else expect(await contract.journal({ [lot]: 'lot' })).toHaveLength(2);
+    }
+  });
+
   it('is never renewed and expired both', async () => {
     for (let round = 0; round < 12; round++) {
       const contract = await open({ startsAt: on('2024-01-01'), endsAt: on('2024-06-01'), graceDays: 10 });

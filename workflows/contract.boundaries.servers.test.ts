@@ -15,6 +15,7 @@ import {
   contractUpdates,
   contractViewQuery,
   JOBS_TASK_QUEUE,
+  lotsChangedUpdate,
 } from './messages';
 import type { reconcile } from './reconcile';
 import { CONTRACT_ID, CONTRACT_STATE, CUSTOMER_ID, NEXT_AT } from './searchAttributes';
@@ -217,6 +218,35 @@ describe('a system that was down', () => {
     expect(told.filter((kind) => kind === 'lot-expiring').length).toBeLessThanOrEqual(3);
   });
 
+  it('has a contract renew itself as often as it should have, before it takes a change', async () => {
+    const contract = await open({
+      timeZone: 'Europe/Berlin',
+      startsAt: on('2023-12-31 23:00'),
+      months: 1,
+      renewal: 'automatic',
+      renewalMonths: 1,
+    });
+    const lots = ['2024-02-29 12:00', '2024-03-31 00:30', '2024-05-31 10:00', '2024-06-30 10:00', '2024-07-31 10:00'];
+    const names: Record<string, string> = {};
+    for (const at of lots) names[await contract.buy('1', on(at))] = 'lot';
+    // Asked of a workflow that has never run, with more behind it than one look takes.
+    await askUntilAnswered(contract, { kind: 'suspend' });
+    const { terms, endsAt, suspendedAt } = await contract.state();
+    expect(terms.slice(1).map((term) => term.startsAt)).toEqual(terms.slice(0, -1).map((term) => term.endsAt));
+    expect(terms[2]).toMatchObject({ startsAt: on('2024-02-29 23:00'), endsAt: on('2024-03-31 22:00') });
+    expect(endsAt > now() && suspendedAt !== null && terms.length > 20).toBe(true);
+    expect((await contract.journal(names)).slice(lots.length)).toEqual([
+      '2025-02-28 12:00 expire: lot available → expired 1',
+      // Half past one in Berlin, in the winter of one year and in the summer of the other.
+      '2025-03-30 23:30 expire: lot available → expired 1',
+      '2025-05-31 10:00 expire: lot available → expired 1',
+      '2025-06-30 10:00 expire: lot available → expired 1',
+      '2025-07-31 10:00 expire: lot available → expired 1',
+    ]);
+    expect((await contract.changes()).at(-1)).toBe('suspend');
+    await contract.handle.terminate();
+  });
+
   it('reminds once of an end whose reminders it missed, and then again in time', async () => {
     const contract = await open({ startsAt: inDays(-360), endsAt: inDays(5) });
     await looked(contract);
@@ -230,14 +260,14 @@ describe('a system that was down', () => {
   });
 
   it('books the activation, twelve months, the end and the grace’s end that passed while no worker was there', async () => {
-    const contract = await open({ startsAt: inDays(3), endsAt: inDays(5), graceDays: 2 });
+    const contract = await open({ startsAt: inDays(1), endsAt: inDays(1.5), graceDays: 2 });
     const { startsAt, endsAt } = await contract.state();
     const closesAt = addMilliseconds(endsAt, 2 * DAY_MS);
     const lot = await contract.buy('10', now());
     await looked(contract);
     const seen: unknown[] = [];
     for (const instant of [startsAt, endsAt, closesAt]) {
-      // Reminders come in between; the worker is away for the last stretch.
+      // The worker is away for the last stretch.
       await contract.goTo(addMilliseconds(instant, -60_000));
       await worker.stop();
       await contract.passUnnoticed(instant);
@@ -259,7 +289,7 @@ describe('a system that was down', () => {
   });
 
   it('books an instant at which Postgres was away, once it is back', async () => {
-    const contract = await open({ endsAt: inDays(20) });
+    const contract = await open({ endsAt: inDays(0.5) });
     const { endsAt } = await contract.state();
     const lot = await contract.buy('10', now());
     await looked(contract);
@@ -283,11 +313,26 @@ describe('a system that was down', () => {
     ]);
   });
 
+  it('makes a change once whose commit was not heard of', async () => {
+    const contract = await open({ endsAt: inDays(0.5) });
+    const lot = await contract.buy('10', now());
+    await looked(contract);
+    const lost = world.postgres.loseAnswerTo('COMMIT');
+    const change = contract.change({ kind: 'terminate', at: inDays(0.25) });
+    await lost;
+    const { terminatesAt } = await change;
+    expect(await contract.changes()).toEqual(['create', 'activate', 'terminate']);
+    await contract.goTo(terminatesAt as Instant);
+    await contract.handle.result();
+    const [, expired] = await contract.journal({ [lot]: 'lot' });
+    expect(expired).toBe(`${terminatesAt?.replace('T', ' ')} expire: lot available → expired 10`);
+  });
+
   it('wakes contracts whose workflow is gone, and books what was missed', async () => {
     const [never, ended, watched] = await Promise.all([
       open({ startsAt: on('2024-01-01 00:00'), endsAt: on('2025-01-01 00:00') }),
-      open({ endsAt: inDays(20) }),
-      open({ endsAt: inDays(20) }),
+      open({ endsAt: inDays(0.5) }),
+      open({ endsAt: inDays(0.5) }),
     ]);
     const lot = await never.buy('10', on('2024-01-01 00:00'));
     await worker.stop();
@@ -326,8 +371,8 @@ describe('a system that was down', () => {
 describe('an update in the same task as the timer', () => {
   it('finds a contract that has ended just now, and may renew it in its grace only', async () => {
     const [without, within] = await Promise.all([
-      open({ endsAt: inDays(20), graceDays: 0 }),
-      open({ endsAt: inDays(20), graceDays: 5 }),
+      open({ endsAt: inDays(0.5), graceDays: 0 }),
+      open({ endsAt: inDays(0.5), graceDays: 5 }),
     ]);
     const lots = [await without.buy('10', now()), await within.buy('10', now())];
     const names = { [lots[0] as string]: 'lot', [lots[1] as string]: 'lot' };
@@ -394,8 +439,9 @@ describe('changes', () => {
   });
 
   it('cannot take the names of what the calendar does', async () => {
-    const contract = await open({ startsAt: inDays(1), endsAt: inDays(20) });
+    const contract = await open({ startsAt: inDays(0.25), endsAt: inDays(0.5) });
     await looked(contract);
+    expect((await contract.handle.describe()).typedSearchAttributes.get(CONTRACT_STATE)).toBe('upcoming');
     const same = { kind: 'changeRenewal', renewal: 'manual', renewalMonths: 12, graceDays: 0 } as const;
     for (const name of ['activate', 'close', `close/${(await contract.state()).endsAt}`])
       await contract.change(same, name);
@@ -433,6 +479,21 @@ describe('changes', () => {
     expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(1);
     const after = await contract.state();
     expect(after.endsAt).toBe(after.terminatesAt);
+    await contract.handle.terminate();
+  });
+
+  it('are made once each while their worker is replaced', async () => {
+    const contract = await open({ endsAt: inDays(100) });
+    await looked(contract);
+    const graces = [1, 2, 3, 4, 5, 6, 7, 8];
+    const changes = graces.map((graceDays) =>
+      askUntilAnswered(contract, { kind: 'changeRenewal', renewal: 'manual', renewalMonths: 12, graceDays }),
+    );
+    await eventually('the first change', async () => (await contract.changes()).includes('changeRenewal'));
+    await worker.stop();
+    worker = await world.serveContracts();
+    expect(await Promise.all(changes)).toMatchObject(graces.map((graceDays) => ({ graceDays })));
+    expect(await contract.changes()).toHaveLength(2 + graces.length);
     await contract.handle.terminate();
   });
 
@@ -561,6 +622,12 @@ describe('what an operator sees', () => {
     ]) {
       expect(seen.currentDetails).toContain(fact);
     }
+    const view = await contract.handle.executeUpdate(lotsChangedUpdate);
+    expect(view).toMatchObject({
+      contract: { endsAt },
+      nextAt: seenAt(nextAt),
+      nextWhat: expect.stringContaining(endsAt),
+    });
     await contract.change({ kind: 'suspend' });
     expect((await contract.handle.query<Metadata>('__temporal_workflow_metadata')).currentDetails).toMatch(
       /suspended since/,
@@ -588,6 +655,11 @@ describe('what an operator sees', () => {
     expect(over.typedSearchAttributes.get(NEXT_AT)).toBeUndefined();
   });
 });
+
+/** An instant that an attribute shows to the millisecond. */
+function seenAt(ms: number): unknown {
+  return expect.stringContaining(new Date(ms).toISOString().slice(0, -1));
+}
 
 interface Definition {
   name?: string;
