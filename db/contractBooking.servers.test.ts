@@ -211,6 +211,13 @@ describe('a contract that is changed while somebody books it', () => {
     await within(untilBooked(ledgers[1] as Ledger, contract, on('2024-03-04')), 'the next one comes to an end');
     const [{ expiresAt } = { expiresAt: null }] = await listLots(database.db, contract.id);
     expect(expiresAt).toBe(on('2024-04-01'));
+    // R3: each change is a fact of the ledger, with the instant of the change that brought it.
+    const facts = await rows<{ bookedAt: Instant }>(
+      database.db,
+      `select booked_at as "bookedAt" from operations where subject = ? and kind = 'changeLife' order by batch_id, position`,
+      [lot],
+    );
+    expect(facts.map(({ bookedAt }) => bookedAt)).toEqual([on('2024-03-03'), on('2024-03-02'), on('2024-03-03')]);
     await untilBooked(database.ledger, contract, on('2024-04-01'));
     expect((await contract.journal({ [lot]: 'lot' })).at(-1)).toBe(
       '2024-04-01 00:00 expire: lot available → expired 10',

@@ -497,6 +497,37 @@ describe('changes', () => {
     await contract.handle.terminate();
   });
 
+  it('to an end at once are answered when everything of it is booked; a lot that comes later has its own end', async () => {
+    const contract = await open({ endsAt: inDays(100), graceDays: 30 });
+    const lot = await contract.buy('10', now());
+    const held = randomUUID();
+    await accepted(contract.reserve(held, '4', now()));
+    await looked(contract);
+    const { terminatesAt } = await contract.change({ kind: 'terminate' });
+    const end = terminatesAt as Instant;
+    const written = end.replace('T', ' ');
+    expect(Math.abs(Date.parse(end) - Date.now())).toBeLessThan(10_000);
+    expect((await contract.journal({ [lot]: 'lot' })).slice(2)).toEqual([
+      `${written} expire: lot available → expired 6`,
+    ]);
+    expect(await contract.state()).toMatchObject({ endsAt: end, closedAt: end });
+    await refused(contract, end);
+    await contract.handle.result();
+    const gift = await contract.give('1', now(), inDays(0.25));
+    await looked(contract);
+    await accepted(contract.settle(held, '3', now()));
+    await contract.goTo(inDays(0.25));
+    await contract.handle.result();
+    expect(
+      (await contract.journal({ [lot]: 'lot', [gift]: 'gift' })).map((line) => line.split(': ')[1]).slice(3),
+    ).toEqual([
+      'gift granted → available 1',
+      'lot reserved → consumed 3',
+      'lot reserved → expired 1',
+      'gift available → expired 1',
+    ]);
+  });
+
   it('that are wrong are refused in a sentence and leave no trace', async () => {
     const contract = await open({ endsAt: inDays(100) });
     await looked(contract);
