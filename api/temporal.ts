@@ -95,7 +95,8 @@ export function temporalWorkflows(client: Client): Workflows {
           client.workflow.executeUpdateWithStart(contractUpdates[kind] as UpdateDefinition<ContractAnswer, [unknown]>, {
             args: [{ ...asking, ...change }],
             startWorkflowOperation: contractStart(contractId),
-            updateId: asking.requestId,
+            // No update's id: Temporal would answer the same request for something else as if it were a repeat. What was
+            // asked before the contract's changes know, and longer than one run.
           }),
         );
       } catch (error) {

@@ -12,6 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ContractActivities } from '../activities/contracts';
+import { CALENDAR_REQUESTS } from '../domain/contract';
 import type { ContractAnswer, ContractProgress } from '../domain/contractProgress';
 import { untilDone } from './acts';
 import { now } from './clock';
@@ -182,5 +183,10 @@ function checkAsking(request: Asking): void {
         `${field} is a text of 1 to ${max} characters; a request looks like {"requestId": "renewal-2027", "actor": "olga", "reason": "order 4711"}`,
       );
     }
+  }
+  if (request.requestId.startsWith(CALENDAR_REQUESTS)) {
+    throw new TypeError(
+      `requestId does not begin with ${CALENDAR_REQUESTS}: so the calendar names what it does itself.`,
+    );
   }
 }
