@@ -3,7 +3,7 @@
  * in here can be done again: what was done is found done.
  */
 import type { AllocationDue } from '../domain/allocation';
-import { CALENDAR_REQUESTS, type ContractState, planContractChange } from '../domain/contract';
+import { type ContractState, planContractChange } from '../domain/contract';
 import {
   type CalendarEntry,
   type ContractFacts,
@@ -13,7 +13,7 @@ import {
   lifeIn,
 } from '../domain/contractCalendar';
 import { digestEntriesOf } from '../domain/contractNotices';
-import type { DoneEntry } from '../domain/contractProgress';
+import { CALENDAR_REQUESTS, type DoneEntry } from '../domain/contractProgress';
 import { BillingError } from '../domain/errors';
 import { type Instant, laterOf } from '../domain/instant';
 import type { Operation } from '../domain/operations';

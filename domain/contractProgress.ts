@@ -6,6 +6,9 @@ import type { Instant } from './instant';
 import type { Rejection } from './job';
 import type { LotKind } from './lots';
 
+/** How the ids of the calendar's own requests begin: nobody else's do, or the calendar would find its work done. */
+export const CALENDAR_REQUESTS = 'calendar/';
+
 export type ContractAnswer =
   | { readonly status: 'changed'; readonly contract: ContractState }
   | { readonly status: 'refused'; readonly rejection: Rejection };

@@ -532,6 +532,10 @@ describe('changes', () => {
     const contract = await open({ endsAt: inDays(100) });
     await looked(contract);
     const before = [await contract.state(), await contract.changes()];
+    await expect(contract.ask({ kind: 'suspend' }, 'x'.repeat(501))).rejects.toMatchObject({
+      code: 'change_invalid',
+      message: expect.stringMatching(/reason is a text of 1 to 500/),
+    });
     const wrong: [Record<string, unknown> & { kind: AskedChange['kind'] }, RegExp][] = [
       [{ kind: 'renew', months: 0 }, /months/],
       [{ kind: 'renew', months: -1 }, /months/],

@@ -12,8 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ContractActivities } from '../activities/contracts';
-import { CALENDAR_REQUESTS } from '../domain/contract';
-import type { ContractAnswer, ContractProgress } from '../domain/contractProgress';
+import { CALENDAR_REQUESTS, type ContractAnswer, type ContractProgress } from '../domain/contractProgress';
 import { untilDone } from './acts';
 import { now } from './clock';
 import { describeContract } from './contractDetails';

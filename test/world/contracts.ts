@@ -7,7 +7,8 @@ import { inTransaction, rows } from '../../db/client';
 import { getContractState, recordContractChange } from '../../db/contracts';
 import { grantLot } from '../../db/lots';
 import { insertPeople } from '../../db/testing/people';
-import { type ContractState, contractWorkflowId, sharedLifeIn } from '../../domain/contract';
+import { type ContractState, contractWorkflowId } from '../../domain/contract';
+import { lifeIn } from '../../domain/contractCalendar';
 import { formatCredits, parseCredits } from '../../domain/credits';
 import {
   addDays,
@@ -20,7 +21,7 @@ import {
 import type { Operation, Outcome } from '../../domain/operations';
 import type { contract } from '../../workflows/contract';
 import type { AskedChange } from '../../workflows/messages';
-import { contractState } from '../builders/contracts';
+import { contractLot, contractState } from '../builders/contracts';
 import { fastForward, fireUnnoticed } from './fastForward';
 import { now, type World } from './world';
 
@@ -135,8 +136,10 @@ export class TestContract {
    * that the contract gives it then. @returns its id.
    */
   async buy(credits: string, purchasedAt: Instant, at = purchasedAt): Promise<string> {
-    const life = sharedLifeIn(await this.state(), { effectiveAt: at, purchasedAt });
-    return this.grant(credits, at, { kind: 'shared', source: 'purchase', purchasedAt, ...life });
+    // Also of a contract that is over by then, as when its end comes between somebody's look at it and the grant.
+    const life = lifeIn(await this.state(), contractLot(1, { effectiveAt: at, purchasedAt }));
+    const { expiresAt, graceUntil } = life;
+    return this.grant(credits, at, { kind: 'shared', source: 'purchase', purchasedAt, expiresAt, graceUntil });
   }
 
   /** Grants a courtesy lot. @returns its id. */
