@@ -386,6 +386,7 @@ describe('an authorisation', () => {
     expect(await all()).toHaveLength(1);
     await remove();
     const answers = await Promise.all(Array.from({ length: 10 }, () => authorise()));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201, 409]));
     // Two of the same instant are the same.
     expect(new Set(answers.flatMap(({ status, body }) => (status === 201 ? [body.authorisedAt] : []))).size).toBe(1);
     expect(await all()).toHaveLength(2);
