@@ -135,10 +135,10 @@ export function contractRoutes(dependencies: ApiDependencies): Route[] {
       created: (id) => ({ Location: `/v1/contracts/${id}`, ETag: contractEtag({ version: 1 }) }),
       answers: { 201: { description: 'Made.', schema: schemas.contract } },
       refusals: ['not_found', 'change_invalid'],
-      handle: async ({ person, body, resourceId: contractId, claimedAt, at }) => {
+      handle: async ({ person, body, resourceId: contractId, at }) => {
         const { reason, ...wanted } = body;
         const [startsAt, endsAt] = [parseInstant(wanted.startsAt), parseInstant(wanted.endsAt)];
-        const by = { at: claimedAt, actor: person.userId, reason };
+        const by = { at, actor: person.userId, reason };
         await createContract(db, { contractId, ...wanted, startsAt, endsAt }, by);
         await tellContract(dependencies, contractId);
         const made = await reply(person, contractId, at, 201);
