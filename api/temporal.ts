@@ -95,11 +95,12 @@ export function temporalWorkflows(client: Client): Workflows {
           client.workflow.executeUpdateWithStart(contractUpdates[kind] as UpdateDefinition<ContractAnswer, [unknown]>, {
             args: [{ ...asking, ...change }],
             startWorkflowOperation: contractStart(contractId),
-            updateId: asking.requestId,
+            // No update's id: Temporal would answer the same request for something else as if it were a repeat. What was
+            // asked before the contract's changes know, and longer than one run.
           }),
         );
       } catch (error) {
-        throw refusalOf(error);
+        throw refusalOf(error, 'change_invalid');
       }
       if (answer.status === 'changed') return answer.contract;
       const { code, message, details } = answer.rejection;
@@ -243,7 +244,8 @@ function startOperation({ input, customerId, staticSummary, staticDetails }: Job
   });
 }
 
-function refusalOf(error: unknown): unknown {
+/** @param refusedAs what it means that a workflow's validator refused: of a job, that it has ended. */
+function refusalOf(error: unknown, refusedAs: RefusalCode = 'job_already_ended'): unknown {
   if (error instanceof WorkflowNotFoundError || error instanceof WorkflowFailedError) {
     return new BillingError(
       'job_already_ended',
@@ -254,7 +256,7 @@ function refusalOf(error: unknown): unknown {
   }
   // The workflow's validator refused, in a sentence.
   if (error instanceof WorkflowUpdateFailedError) {
-    return new BillingError('job_already_ended', error.cause?.message ?? error.message, {}, { cause: error });
+    return new BillingError(refusedAs, error.cause?.message ?? error.message, {}, { cause: error });
   }
   const isFromServer = error instanceof ServiceError || isGrpcServiceError(error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isFromServer) {

@@ -3,7 +3,7 @@
  * in here can be done again: what was done is found done.
  */
 import type { AllocationDue } from '../domain/allocation';
-import { type ContractState, planContractChange } from '../domain/contract';
+import { CALENDAR_REQUESTS, type ContractState, planContractChange } from '../domain/contract';
 import {
   type CalendarEntry,
   type ContractFacts,
@@ -98,9 +98,10 @@ async function deriveLives(ledger: Ledger, { contract, lots }: ContractFacts, at
     return isSameLife(lot, life) ? [] : [{ lot, life }];
   });
   if (changed.length === 0) return false;
-  const granted = await rows<{ lotId: string; grantedAt: Instant; changedAt: Instant | null }>(
+  const granted = await rows<{ lotId: string; grantedAt: Instant; changedAt: Instant | null; lives: bigint }>(
     ledger.db,
-    `select o.subject as "lotId", o.booked_at as "grantedAt", c.at as "changedAt"
+    `select o.subject as "lotId", o.booked_at as "grantedAt", c.at as "changedAt",
+       (select count(*) from operations l where l.subject = o.subject and l.kind = 'changeLife') as lives
      from operations o
      left join contract_changes c on c.contract_id = ? and c.number = ?
      where o.subject = any(?::uuid[]) and o.act = 'grant'`,
@@ -109,11 +110,14 @@ async function deriveLives(ledger: Ledger, { contract, lots }: ContractFacts, at
   const bookedAt = new Map(
     granted.map(({ lotId, grantedAt, changedAt }) => [lotId, laterOf(grantedAt, changedAt ?? at)]),
   );
+  const lives = new Map(granted.map(({ lotId, lives: count }) => [lotId, count]));
   await apply(
     ledger,
     changed.map(({ lot, life }) => ({
       kind: 'changeLife',
-      act: `changeLife/contract-${contract.version}`,
+      // Somebody who is slow may book the lives of an older version after those of this one. They are booked anew then, so
+      // a version is no key: under it this would be a repeat that changes nothing.
+      act: `changeLife/contract-${contract.version}/${lives.get(lot.id) ?? 0}`,
       lotId: lot.id,
       poolId: lot.poolId,
       at: bookedAt.get(lot.id) ?? at,
@@ -267,7 +271,7 @@ async function changeByCalendar(
   { key, at, because }: CalendarEntry,
   alongside: (trx: Trx) => Promise<void>,
 ): Promise<void> {
-  const requestId = `${ACTOR}/${key}`;
+  const requestId = `${CALENDAR_REQUESTS}${key}`;
   const asked = { contractId, requestId, change: { kind }, at, actor: ACTOR, reason: because };
   try {
     await changeContract(db, asked, alongside);

@@ -36,15 +36,18 @@ export function findSteadyContract(trx: Trx, id: string): Promise<ContractState 
 }
 
 /**
- * A contract as it was at an instant: after its last change until then. Of what was never changed, or not by then, as it is: the
- * instants in it say what came later.
+ * A contract as it was at an instant: after its last change until then. Before its first change it is as that one left it; one that
+ * was never changed is as it is. The instants in it say what came later.
  */
 export async function getContractStateAt(db: Db | Trx, id: string, at: Instant): Promise<ContractState> {
   // A change can be booked late, with the instant for which it counts: instants decide before numbers.
   const found = await firstRow<{ state: ContractState }>(
     db,
-    'select state from contract_changes where contract_id = ? and at <= ? order by at desc, number desc limit 1',
-    [id, at],
+    `(select state from contract_changes where contract_id = ? and at <= ? order by at desc, number desc limit 1)
+     union all
+     (select state from contract_changes where contract_id = ? order by at, number limit 1)
+     limit 1`,
+    [id, at, id],
   );
   return found?.state ?? getContractState(db, id);
 }

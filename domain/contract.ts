@@ -284,6 +284,9 @@ function invalid(message: string): Refused {
   return refused('change_invalid', message);
 }
 
+/** How the ids of the calendar's own requests begin: nobody else's do, or the calendar would find its work done. */
+export const CALENDAR_REQUESTS = 'calendar/';
+
 export function contractWorkflowId(contractId: string): string {
   return `contract/${contractId}`;
 }

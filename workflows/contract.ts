@@ -12,6 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ContractActivities } from '../activities/contracts';
+import { CALENDAR_REQUESTS } from '../domain/contract';
 import type { ContractAnswer, ContractProgress } from '../domain/contractProgress';
 import { untilDone } from './acts';
 import { now } from './clock';
@@ -171,14 +172,21 @@ class ContractLife {
   }
 }
 
+const ASKING_MAX: Readonly<Record<keyof Asking, number>> = { requestId: 200, actor: 200, reason: 500 };
+
 /** What comes over the wire is not what the types say. */
 function checkAsking(request: Asking): void {
-  for (const field of ['requestId', 'actor', 'reason'] as const) {
+  for (const [field, max] of Object.entries(ASKING_MAX) as [keyof Asking, number][]) {
     const text: unknown = request?.[field];
-    if (typeof text !== 'string' || text.length === 0 || text.length > 200) {
+    if (typeof text !== 'string' || text.length === 0 || text.length > max) {
       throw new TypeError(
-        `${field} is a text of 1 to 200 characters; a request looks like {"requestId": "renewal-2027", "actor": "olga", "reason": "order 4711"}`,
+        `${field} is a text of 1 to ${max} characters; a request looks like {"requestId": "renewal-2027", "actor": "olga", "reason": "order 4711"}`,
       );
     }
+  }
+  if (request.requestId.startsWith(CALENDAR_REQUESTS)) {
+    throw new TypeError(
+      `requestId does not begin with ${CALENDAR_REQUESTS}: so the calendar names what it does itself.`,
+    );
   }
 }

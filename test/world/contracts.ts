@@ -21,7 +21,7 @@ import type { Operation, Outcome } from '../../domain/operations';
 import type { contract } from '../../workflows/contract';
 import type { AskedChange } from '../../workflows/messages';
 import { contractState } from '../builders/contracts';
-import { fastForward } from './fastForward';
+import { fastForward, fireUnnoticed } from './fastForward';
 import { now, type World } from './world';
 
 const DAY_MS = 86_400_000;
@@ -30,6 +30,9 @@ let opened = 0;
 
 /** What a test says of its contract; `months` is how long its first term is. */
 export type SaidOfContract = Partial<Omit<ContractState, 'contractId' | 'customerId'>> & { readonly months?: number };
+
+/** What of a world a contract needs; without Temporal for those who book by hand. */
+export type ContractWorld = Pick<World, 'db' | 'ledger' | 'client'>;
 
 /**
  * A contract with one user and one administrator, that began an hour ago unless the test says otherwise. Its workflow is started
@@ -41,11 +44,11 @@ export class TestContract {
   readonly adminId = uuidv7();
 
   private constructor(
-    private readonly world: World,
+    private readonly world: ContractWorld,
     readonly begin: Instant,
   ) {}
 
-  static async open(world: World, { months = 12, ...said }: SaidOfContract = {}): Promise<TestContract> {
+  static async open(world: ContractWorld, { months = 12, ...said }: SaidOfContract = {}): Promise<TestContract> {
     const begin = said.startsAt ?? addMilliseconds(now(), -3_600_000);
     const one = new TestContract(world, begin);
     const endsAt = said.endsAt ?? addMonths(begin, months, said.timeZone ?? 'UTC');
@@ -100,10 +103,24 @@ export class TestContract {
     return temporalWorkflows(this.world.client).changeContract({ contractId: this.id, requestId, change, ...ASKING });
   }
 
+  /** The same for a reason of the test's own. */
+  ask(change: AskedChange, reason: string): Promise<ContractState> {
+    const asking = { contractId: this.id, requestId: randomUUID(), actor: 'test', reason };
+    return temporalWorkflows(this.world.client).changeContract({ ...asking, change });
+  }
+
   /** Moves the workflow's clock to a few seconds after an instant; everything on the way is done. */
   async goTo(instant: Instant): Promise<void> {
-    const seconds = Math.ceil((millisecondsOf(instant) - millisecondsOf(await this.clock())) / 1_000) + 2;
-    await fastForward(this.world.client, contractWorkflowId(this.id), seconds);
+    await fastForward(this.world.client, contractWorkflowId(this.id), await this.secondsTo(instant));
+  }
+
+  /** While no worker is there: lets the timer fire that waits for an instant before this one. */
+  async passUnnoticed(instant: Instant): Promise<void> {
+    await fireUnnoticed(this.world.client, contractWorkflowId(this.id), await this.secondsTo(instant));
+  }
+
+  private async secondsTo(instant: Instant): Promise<number> {
+    return Math.ceil((millisecondsOf(instant) - millisecondsOf(await this.clock())) / 1_000) + 2;
   }
 
   /** What the workflow's own clock shows. */
@@ -113,10 +130,13 @@ export class TestContract {
     return currentTime?.seconds == null ? now() : instantOfMilliseconds(Number(currentTime.seconds) * 1_000);
   }
 
-  /** Grants a shared lot that is bought at an instant, with the life that the contract gives it then. @returns its id. */
-  async buy(credits: string, at: Instant): Promise<string> {
-    const life = sharedLifeIn(await this.state(), { effectiveAt: at, purchasedAt: at });
-    return this.grant(credits, at, { kind: 'shared', source: 'purchase', purchasedAt: at, ...life });
+  /**
+   * Grants a shared lot that was bought at an instant and is allocated to the contract at another or the same, with the life
+   * that the contract gives it then. @returns its id.
+   */
+  async buy(credits: string, purchasedAt: Instant, at = purchasedAt): Promise<string> {
+    const life = sharedLifeIn(await this.state(), { effectiveAt: at, purchasedAt });
+    return this.grant(credits, at, { kind: 'shared', source: 'purchase', purchasedAt, ...life });
   }
 
   /** Grants a courtesy lot. @returns its id. */
@@ -177,7 +197,47 @@ export class TestContract {
    * is booked, the operation, the buckets, the credits, and the lot by the name that the test gives it.
    */
   async transfers(names: Readonly<Record<string, string>> = {}): Promise<string[]> {
-    const found = await rows<{
+    const found = await this.moved();
+    const day = (at: Instant) =>
+      Math.round(((millisecondsOf(at) - millisecondsOf(this.begin)) / DAY_MS) * 1_000) / 1_000;
+    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
+      return `day ${day(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
+    });
+  }
+
+  /**
+   * The same with the instants themselves, for tests whose dates are written down: `2031-05-01 08:00`, and in full where an
+   * instant is not a whole minute.
+   */
+  async journal(names: Readonly<Record<string, string>> = {}): Promise<string[]> {
+    const found = await this.moved();
+    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
+      return `${shortly(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
+    });
+  }
+
+  /** The kinds of what digests will tell the contract's administrator, in the order in which they were written down. */
+  async told(): Promise<string[]> {
+    const found = await rows<{ kind: string }>(
+      this.world.db,
+      'select kind from digest_entries where user_id = ? order by recorded_at, key',
+      [this.adminId],
+    );
+    return found.map(({ kind }) => kind);
+  }
+
+  /** The changes of the contract, in order. */
+  async changes(): Promise<string[]> {
+    const found = await rows<{ kind: string }>(
+      this.world.db,
+      'select kind from contract_changes where contract_id = ? order by number',
+      [this.id],
+    );
+    return found.map(({ kind }) => kind);
+  }
+
+  private moved() {
+    return rows<{
       lotId: string;
       bookedAt: Instant;
       kind: string;
@@ -193,15 +253,14 @@ export class TestContract {
        order by t.batch_id, t.operation_position, t.position`,
       [this.id],
     );
-    const day = (at: Instant) =>
-      Math.round(((millisecondsOf(at) - millisecondsOf(this.begin)) / DAY_MS) * 1_000) / 1_000;
-    return found.map(({ lotId, bookedAt, kind, from, to, amount }) => {
-      return `day ${day(bookedAt)} ${kind}: ${names[lotId] ?? lotId} ${from} → ${to} ${formatCredits(amount)}`;
-    });
   }
 
   /** The day of the calendar in the contract's zone that lies so many days after its beginning, at the same time on the wall. */
   calendarDay(count: number, timeZone = 'UTC'): Instant {
     return addDays(this.begin, count, timeZone);
   }
+}
+
+function shortly(instant: Instant): string {
+  return instant.replace('T', ' ').replace(/:00\.000000Z$/, '');
 }

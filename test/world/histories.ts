@@ -20,9 +20,11 @@ export const HISTORIES = [
   'reserved-by-the-regular-activity',
   'withdrawal-to-its-end',
   'withdrawal-rescinded-and-continued',
-  'contract-lapsed-and-renewed',
-  'contract-three-years',
-  'contract-booked-late',
+  'contract-quiet-year',
+  'contract-renewed-in-its-grace',
+  // Still alive: it was recorded on the way.
+  'contract-termination-revoked',
+  'contract-terminated',
 ] as const;
 export type HistoryName = (typeof HISTORIES)[number];
 
@@ -35,7 +37,7 @@ export interface RecordedHistory {
   }[];
 }
 
-/** Writes the history of a closed workflow when histories are being recorded; does nothing otherwise. */
+/** Writes the history of a workflow, as far as it has come, when histories are being recorded; does nothing otherwise. */
 export async function recordHistory(name: HistoryName, handle: WorkflowHandle): Promise<void> {
   if (process.env.HOLDFAST_RECORD_HISTORIES !== '1') return;
   const history = JSON.parse(historyToJSON(await handle.fetchHistory()));
