@@ -323,7 +323,9 @@ describe('a contract', () => {
     const json = { userId: DEMO.people.submitter.id, role: 'submitter' };
     expect((await api.ask('POST', `/v1/contracts/${id}/users`, { as, json })).status).toBe(201);
     const job = { service: 'simulation', input: await api.upload(NETLIST), contractId: id, maxCredits: '20' };
-    await change(id, 'suspend');
+    // Later than the request came, as it is of a workflow.
+    contracts.at = 'present';
+    expect((await change(id, 'suspend')).body.state).toBe('suspended');
     expect(await api.ask('POST', '/v1/jobs', { json: job })).toMatchObject({
       status: 409,
       body: { code: 'contract_suspended' },
@@ -386,21 +388,46 @@ describe('an authorisation', () => {
     expect(await all()).toHaveLength(1);
     await remove();
     const answers = await Promise.all(Array.from({ length: 10 }, () => authorise()));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201, 409]));
     // Two of the same instant are the same.
     expect(new Set(answers.flatMap(({ status, body }) => (status === 201 ? [body.authorisedAt] : []))).size).toBe(1);
     expect(await all()).toHaveLength(2);
   });
 
-  it('is done again under its Idempotency-Key when the answer was lost, and nothing more', async () => {
-    const key = randomUUID();
-    const forget = () => api.owner('idempotency_keys').where({ key }).update({ status: null, response: null });
+  it('is done once under its Idempotency-Key although the answer was lost, and nothing is undone that came since', async () => {
+    const [key, removal] = [randomUUID(), randomUUID()];
+    const forget = () =>
+      api.owner('idempotency_keys').whereIn('key', [key, removal]).update({ status: null, response: null });
     const first = await authorise({}, { key });
     await forget();
+    api.clock.aheadMs = 60_000;
     expect(await authorise({}, { key })).toMatchObject({ status: 201, body: first.body });
-    const removal = randomUUID();
     const removed = await remove(undefined, { key: removal });
-    await api.owner('idempotency_keys').where({ key: removal }).update({ status: null, response: null });
+    await forget();
+    api.clock.aheadMs = 120_000;
     expect(await remove(undefined, { key: removal })).toMatchObject({ status: 200, body: removed.body });
+    const again = await authorise();
+    expect(again.status).toBe(201);
+    await forget();
+    api.clock.aheadMs = 180_000;
+    expect(await remove(undefined, { key: removal })).toMatchObject({ status: 200, body: removed.body });
+    expect(await all()).toEqual([removed.body, again.body]);
+  });
+
+  it('begins and ends when the attempt comes that does it, not when the first one came that did not', async () => {
+    const [key, removal] = [randomUUID(), randomUUID()];
+    expect((await remove(undefined, { key: removal })).body.code).toBe('not_found');
+    await authorise();
+    expect((await authorise({}, { key })).body.code).toBe('user_already_authorised');
+    api.clock.aheadMs = 60_000;
+    const ended = await remove();
+    api.clock.aheadMs = 120_000;
+    const begun = await authorise({}, { key });
+    expect(begun.status).toBe(201);
+    expect(begun.body.authorisedAt > ended.body.removedAt).toBe(true);
+    api.clock.aheadMs = 180_000;
+    const over = await remove(undefined, { key: removal });
+    expect(over.body.removedAt > addMilliseconds(begun.body.authorisedAt, 59_000)).toBe(true);
   });
 
   it('can end in the future, and otherwise than was said, until it comes', async () => {

@@ -133,9 +133,10 @@ export async function createContract(
   { at, actor, reason }: { readonly at: Instant; readonly actor: string; readonly reason: string },
 ): Promise<void> {
   const { contractId, customerId, name, timeZone, startsAt, endsAt } = contract;
-  const objection = objectionToContract(contract, at);
-  if (objection) throw new BillingError(objection.code, objection.message, objection.details);
   await inTransaction(db, async (trx) => {
+    if (await findContractState(trx, contractId)) return;
+    const objection = objectionToContract(contract, at);
+    if (objection) throw new BillingError(objection.code, objection.message, objection.details);
     if (!(await firstRow(trx, 'select 1 from customers where id = ?', [customerId]))) {
       throw new BillingError('not_found', `There is no customer ${customerId}.`);
     }

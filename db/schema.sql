@@ -197,6 +197,8 @@ create table contract_users (
   role text not null,
   authorised_at timestamp with time zone not null,
   removed_at timestamp with time zone,
+  request_id uuid,
+  removal_request_id uuid,
   constraint authorisation_is_half_open CHECK (((removed_at IS NULL) OR (authorised_at <= removed_at))),
   constraint contract_role_is_known CHECK ((role = ANY (ARRAY['submitter'::text, 'contract-admin'::text]))),
   constraint contract_users_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),

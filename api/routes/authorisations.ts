@@ -65,14 +65,15 @@ export function authorisationRoutes(dependencies: ApiDependencies): Route[] {
       idempotent: true,
       answers: { 201: { description: 'Authorised.', schema: schemas.authorisation } },
       refusals: ['not_found', 'forbidden', 'user_already_authorised', 'authorisation_invalid'],
-      handle: async ({ person, params, body: { userId, role, authorisedAt }, claimedAt }) => {
+      handle: async ({ person, params, body: { userId, role, authorisedAt }, at, resourceId: requestId }) => {
         const { contractId, customerId } = await changeableContract(person, params.id);
         const mayBeNamed = person.roles.includes('provider')
           ? (await findVisibleUser(db, person, userId)) !== undefined
           : await isOfCustomer(db, userId, customerId);
         if (!mayBeNamed) throw notFound('user');
-        const from = authorisedAt === undefined ? claimedAt : parseInstant(authorisedAt);
-        const authorised = await authoriseUser(db, { contractId, userId, role, authorisedAt: from }, claimedAt);
+        const from = authorisedAt === undefined ? null : parseInstant(authorisedAt);
+        const authorising = { contractId, userId, role, authorisedAt: from };
+        const authorised = await authoriseUser(db, authorising, { requestId, at });
         await tellContract(dependencies, contractId);
         return { status: 201, body: authorised };
       },
@@ -90,10 +91,10 @@ export function authorisationRoutes(dependencies: ApiDependencies): Route[] {
       idempotent: true,
       answers: { 200: { description: 'The authorisation as it ends.', schema: schemas.authorisation } },
       refusals: ['not_found', 'forbidden', 'authorisation_invalid'],
-      handle: async ({ person, params, query, claimedAt }) => {
+      handle: async ({ person, params, query, at, resourceId: requestId }) => {
         const { contractId } = await changeableContract(person, params.id);
-        const removedAt = query.removedAt === undefined ? claimedAt : parseInstant(query.removedAt);
-        const removed = await removeUser(db, { contractId, userId: params.userId, removedAt }, claimedAt);
+        const removedAt = query.removedAt === undefined ? null : parseInstant(query.removedAt);
+        const removed = await removeUser(db, { contractId, userId: params.userId, removedAt }, { requestId, at });
         await tellContract(dependencies, contractId);
         return { status: 200, body: removed };
       },

@@ -36,7 +36,7 @@ const CHANGE_REFUSALS = [
 const LOOK_AT = 500;
 
 export function contractRoutes(dependencies: ApiDependencies): Route[] {
-  const { db, workflows } = dependencies;
+  const { db, workflows, now } = dependencies;
 
   async function visibleContract(person: Person, id: string): Promise<NamedContract> {
     const contract = await findNamedContract(db, person, id);
@@ -68,12 +68,12 @@ export function contractRoutes(dependencies: ApiDependencies): Route[] {
 
   type Changing<Body> = Pick<
     Asked<{ id: string }, unknown, Body>,
-    'person' | 'params' | 'body' | 'resourceId' | 'at' | 'request'
+    'person' | 'params' | 'body' | 'resourceId' | 'request'
   >;
 
   /** Has the contract's workflow make a change, once per Idempotency-Key. */
   async function change(
-    { person, params, body, resourceId, at }: Changing<{ reason: string }>,
+    { person, params, body, resourceId }: Changing<{ reason: string }>,
     asked: AskedChange,
   ): Promise<Reply> {
     const before = await visibleContract(person, params.id);
@@ -85,7 +85,8 @@ export function contractRoutes(dependencies: ApiDependencies): Route[] {
       reason: body.reason,
     });
     const changed = { ...contract, customer: before.customer };
-    return { status: 200, body: contractView(changed, at), headers: { ETag: contractEtag(changed) } };
+    // As it stands after the change, which came later than the request.
+    return { status: 200, body: contractView(changed, now()), headers: { ETag: contractEtag(changed) } };
   }
 
   /** {@link change}, of what was read before. */
@@ -134,10 +135,10 @@ export function contractRoutes(dependencies: ApiDependencies): Route[] {
       created: (id) => ({ Location: `/v1/contracts/${id}`, ETag: contractEtag({ version: 1 }) }),
       answers: { 201: { description: 'Made.', schema: schemas.contract } },
       refusals: ['not_found', 'change_invalid'],
-      handle: async ({ person, body, resourceId: contractId, claimedAt, at }) => {
+      handle: async ({ person, body, resourceId: contractId, at }) => {
         const { reason, ...wanted } = body;
         const [startsAt, endsAt] = [parseInstant(wanted.startsAt), parseInstant(wanted.endsAt)];
-        const by = { at: claimedAt, actor: person.userId, reason };
+        const by = { at, actor: person.userId, reason };
         await createContract(db, { contractId, ...wanted, startsAt, endsAt }, by);
         await tellContract(dependencies, contractId);
         const made = await reply(person, contractId, at, 201);

@@ -6,6 +6,9 @@ create unique index users_by_address on users (lower(email));
 -- Nobody is authorised twice on a contract at once. An authorisation that was taken back before it began is empty.
 create unique index contract_users_open on contract_users (contract_id, user_id) where removed_at is null;
 alter table contract_users
+  -- Which request authorised the user, and which one said when that ends: a repeat finds what it has done.
+  add column request_id uuid,
+  add column removal_request_id uuid,
   drop constraint authorisation_is_half_open,
   add constraint authorisation_is_half_open check (removed_at is null or authorised_at <= removed_at);
 

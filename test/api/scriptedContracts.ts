@@ -3,13 +3,13 @@ import type { Workflows } from '../../api/workflowsPort';
 import type { Db } from '../../db/client';
 import { changeContract } from '../../db/contracts';
 import { BillingError } from '../../domain/errors';
-import type { Instant } from '../../domain/instant';
+import { type Instant, instantOfMilliseconds } from '../../domain/instant';
 
 export interface ScriptedContracts {
   /** Made once the API is there. */
   db: Db | undefined;
-  /** The business time of the next changes. */
-  at: Instant;
+  /** The business time of the next changes: an instant, or whenever they are made. */
+  at: Instant | 'present';
   /** Whether nobody answers. */
   away: boolean;
   /** The contracts that were told of a change, in order. */
@@ -27,7 +27,8 @@ export function scriptContracts(at: Instant): ScriptedContracts {
       ...temporal,
       async changeContract(asked) {
         if (script.away || !script.db) throw new BillingError('unavailable', 'nobody answers');
-        return changeContract(script.db, { ...asked, at: script.at });
+        const at = script.at === 'present' ? instantOfMilliseconds(Date.now()) : script.at;
+        return changeContract(script.db, { ...asked, at });
       },
       async contractTouched(contractId) {
         if (script.away) throw new BillingError('unavailable', 'nobody answers');
