@@ -68,7 +68,7 @@ export class ContractHistory {
     this.startsAt = Date.UTC(2023, chance.between(0, 11), chance.between(1, 28), chance.between(0, 23));
     this.now = this.startsAt - 20 * DAY;
     this.termEnd = addMonths(this.startsAt, chance.pick([1, 6, 12, 12, 14]));
-    this.graceDays = chance.pick([0, 10, 40, 200]);
+    this.graceDays = chance.pick([0, 10, 40, 40, 200]);
     this.opening = {
       startsAt: instantOfMilliseconds(this.startsAt),
       endsAt: instantOfMilliseconds(this.termEnd),
@@ -112,6 +112,9 @@ export class ContractHistory {
 
   /** Later than the last one; often exactly an end, or the last moment before it. */
   private nextInstant(): number {
+    const end = this.end();
+    const comesSoon = this.now < end && end < this.now + 120 * DAY;
+    if (comesSoon && this.jobs.length > 0 && this.chance.between(0, 2) === 0) return end;
     const far = this.now + this.chance.between(1, 30 * 24) * HOUR;
     const edges = [this.startsAt, this.end(), this.graceEnd(), ...this.lots.map(({ ownEnd }) => ownEnd)]
       .flatMap((edge) => [edge - 1, edge])
@@ -122,13 +125,14 @@ export class ContractHistory {
   private act(): Act {
     const { chance } = this;
     const inGrace = this.end() <= this.now && this.now < this.graceEnd();
-    const held = inGrace && chance.between(0, 1) === 0 ? this.jobs.pop() : undefined;
+    // What is rare by chance is what this is about: an end that is not certain yet.
+    const held = inGrace && chance.between(0, 2) > 0 ? this.jobs.pop() : undefined;
     if (held) return this.release(held);
     if (inGrace && !this.closed && chance.between(0, 2) === 0) {
       return this.change({ kind: 'renew', months: chance.pick([1, 12]) });
     }
     const isBuyable = !this.closed && this.now < this.end();
-    switch (chance.between(0, 11)) {
+    switch (chance.between(0, 10)) {
       case 0:
       case 1: {
         if (!isBuyable) break;
@@ -148,15 +152,14 @@ export class ContractHistory {
       case 3:
       case 4:
       case 5:
-        return this.reserve(chance.between(1, 40));
-      case 6:
-      case 7: {
+        return this.reserve(chance.between(1, chance.pick([10, 10, 60])));
+      case 6: {
         const job = this.jobs.splice(chance.between(0, Math.max(0, this.jobs.length - 1)), 1)[0];
         if (!job) break;
         return chance.between(0, 1) === 0 ? this.settle(job) : this.release(job);
       }
+      case 7:
       case 8:
-      case 9:
         return this.change();
       default:
         break;
