@@ -1,8 +1,13 @@
-/** Compares unfinished jobs with their workflows, page by page, and finds contracts that no workflow follows. */
+/**
+ * Compares unfinished jobs with their workflows, page by page, finds contracts that no workflow follows, and grants what was
+ * bought and allocated by somebody who was lost before the grant.
+ */
 import { releaseJob } from '../db/billing';
 import { neglectedContracts } from '../db/contractBooking';
 import { orphanedReservations, unfinishedJobs } from '../db/jobs';
 import type { Ledger } from '../db/ledger';
+import { grantLot } from '../db/lots';
+import { lotOfPurchase, reasonOfPurchase, unfulfilledPurchases } from '../db/purchases';
 import { addMilliseconds, type Instant } from '../domain/instant';
 
 export type WorkflowStatus = 'running' | 'closed' | 'missing';
@@ -27,6 +32,8 @@ export interface ReconcilePage {
 
 export interface ReconcileActivities {
   reconcilePage(input: { after: string | null; at: Instant }): Promise<ReconcilePage>;
+  /** Grants the lots of allocated purchases that have none. @returns the purchases. */
+  fulfilPurchases(input: { at: Instant }): Promise<string[]>;
   /** Wakes contracts whose calendar is overdue or was never looked at. @returns which. */
   wakeContracts(input: { at: Instant }): Promise<string[]>;
 }
@@ -34,6 +41,7 @@ export interface ReconcileActivities {
 const PAGE = 100;
 /** What is left the next run finds. */
 const CONTRACTS_MAX = 200;
+const PURCHASES_MAX = 200;
 const YOUNG_MS = 2 * 60_000;
 
 export function createReconcileActivities({
@@ -67,6 +75,17 @@ export function createReconcileActivities({
         findings: after === null ? await orphanedReservations(ledger.db) : [],
         next: last?.id ?? null,
       };
+    },
+    async fulfilPurchases({ at }) {
+      const allocatedBefore = addMilliseconds(at, -youngMs);
+      const purchases = await unfulfilledPurchases(ledger.db, { allocatedBefore, limit: PURCHASES_MAX });
+      for (const purchase of purchases) {
+        const granting = lotOfPurchase(purchase);
+        if (!granting) throw new Error(`purchase ${purchase.id} is allocated and has no lot`);
+        await grantLot(ledger, { ...granting, reason: reasonOfPurchase(purchase) });
+        await touchContract(granting.lot.poolId);
+      }
+      return purchases.map(({ id }) => id);
     },
     async wakeContracts({ at }) {
       const ids = await neglectedContracts(ledger.db, { at: addMilliseconds(at, -youngMs), limit: CONTRACTS_MAX });

@@ -228,6 +228,23 @@ function allocationOf(contractId: string | null, actor: string, at: Instant, lif
   return [contractId, uuidv7(), at, actor, life.expiresAt, life.graceUntil];
 }
 
+/** Purchases that were allocated before an instant and whose lot was never granted: whoever did it was lost in between. */
+export async function unfulfilledPurchases(
+  db: Db,
+  { allocatedBefore, limit }: { allocatedBefore: Instant; limit: number },
+): Promise<Purchase[]> {
+  const found = await rows<PurchaseRow>(
+    db,
+    `select ${COLUMNS}
+     from purchases
+     where allocated_at < ? and not exists (select from lots where lots.id = purchases.lot_id)
+     order by id
+     limit ?`,
+    [allocatedBefore, limit],
+  );
+  return found.map(purchaseOf);
+}
+
 /** The lot that an allocated purchase is, with when and by whom it is granted; undefined while it waits. */
 export function lotOfPurchase(
   purchase: Purchase,
@@ -242,6 +259,11 @@ export function lotOfPurchase(
     at: allocatedAt,
     actor: allocatedBy,
   };
+}
+
+/** Why its lot is granted; the same whoever grants it, so that a repeat is one. */
+export function reasonOfPurchase({ orderNumber }: Pick<Purchase, 'orderNumber'>): string {
+  return `order ${orderNumber}`;
 }
 
 /** The provider's people see all purchases, others those that were allocated to contracts that they administer. */

@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { reserveJob } from '../db/billing';
+import { recordPurchase } from '../db/purchases';
+import { DEMO } from '../db/seed';
+import { parseCredits } from '../domain/credits';
+import { addMilliseconds } from '../domain/instant';
 import { gate } from '../test/world/gate';
 import { now, World } from '../test/world/world';
 import { JOBS_TASK_QUEUE } from './messages';
@@ -49,7 +53,13 @@ it('releases what a terminated workflow held, and does so once', async () => {
   expect((await runReconcile()).repaired).toEqual([submitted.jobId]);
   expect(await world.balanceOf(spender)).toEqual({ available: '100', reserved: '0', consumed: '0' });
   expect(await submitted.row()).toMatchObject({ state: 'released', reason: 'workflow-closed' });
-  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [], wokenContracts: [] });
+  expect(await runReconcile()).toEqual({
+    examined: 0,
+    repaired: [],
+    findings: [],
+    fulfilledPurchases: [],
+    wokenContracts: [],
+  });
 });
 
 it('leaves a job alone whose workflow lives', async () => {
@@ -64,7 +74,13 @@ it('leaves a job alone whose workflow lives', async () => {
       return attempt.finish();
     },
   });
-  expect(await runReconcile()).toEqual({ examined: 1, repaired: [], findings: [], wokenContracts: [] });
+  expect(await runReconcile()).toEqual({
+    examined: 1,
+    repaired: [],
+    findings: [],
+    fulfilledPurchases: [],
+    wokenContracts: [],
+  });
   expect(await world.balanceOf(spender)).toMatchObject({ reserved: '10' });
   end.open();
   expect(await submitted.handle.result()).toMatchObject({ state: 'settled' });
@@ -73,7 +89,13 @@ it('leaves a job alone whose workflow lives', async () => {
 it('leaves a job alone that is so young that its workflow may be on its way', async () => {
   const spender = await world.openSpender('100');
   const young = await world.place({ spender, expected: '10', submittedAgoMs: 60_000 });
-  expect(await runReconcile()).toEqual({ examined: 0, repaired: [], findings: [], wokenContracts: [] });
+  expect(await runReconcile()).toEqual({
+    examined: 0,
+    repaired: [],
+    findings: [],
+    fulfilledPurchases: [],
+    wokenContracts: [],
+  });
   expect(await young.row()).toMatchObject({ state: 'reserving' });
   await young.ask();
   await young.handle.terminate();
@@ -121,4 +143,19 @@ it('reports a reservation that somebody left open by hand', async () => {
   await world.db.raw('update jobs set state = ?, ended_at = null where id = ?', [before.state, submitted.jobId]);
   end.open();
   await submitted.handle.result();
+});
+
+it('grants what was bought and allocated by somebody who was lost before the grant, once', async () => {
+  const { contractId } = await world.openSpender('0');
+  const contract = await world.db('contracts').where({ id: contractId }).first('customer_id');
+  const at = addMilliseconds(now(), -HOUR_MS);
+  const order = { orderNumber: randomUUID(), customerId: contract.customer_id, bought: { amount: parseCredits('5') } };
+  const { purchase } = await recordPurchase(
+    world.db,
+    { ...order, price: null, purchasedAt: null, contractId },
+    { actor: DEMO.people.provider.id, at },
+  );
+  expect((await runReconcile()).fulfilledPurchases).toEqual([purchase.id]);
+  expect((await runReconcile()).fulfilledPurchases).toEqual([]);
+  expect(await world.balanceOf({ userId: '', contractId })).toMatchObject({ available: '5' });
 });

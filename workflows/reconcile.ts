@@ -12,6 +12,8 @@ export interface ReconcileSummary {
   readonly repaired: readonly string[];
   /** What a person must look at. */
   readonly findings: readonly string[];
+  /** Purchases whose lot was granted only now. */
+  readonly fulfilledPurchases: readonly string[];
   /** Contracts whose calendar was overdue, or that were never looked at. */
   readonly wokenContracts: readonly string[];
 }
@@ -21,6 +23,10 @@ export async function reconcile(): Promise<ReconcileSummary> {
   const { reconcilePage } = proxyActivities<ReconcileActivities>({
     ...options,
     summary: 'compare unfinished jobs with their workflows',
+  });
+  const { fulfilPurchases } = proxyActivities<ReconcileActivities>({
+    ...options,
+    summary: 'grant what was bought and allocated',
   });
   const { wakeContracts } = proxyActivities<ReconcileActivities>({
     ...options,
@@ -36,5 +42,6 @@ export async function reconcile(): Promise<ReconcileSummary> {
     after = page.next;
     setCurrentDetails(`${summary.examined} jobs examined, ${summary.repaired.length} repaired.`);
   } while (after !== null);
-  return { ...summary, wokenContracts: await wakeContracts({ at: now() }) };
+  const fulfilledPurchases = await fulfilPurchases({ at: now() });
+  return { ...summary, fulfilledPurchases, wokenContracts: await wakeContracts({ at: now() }) };
 }

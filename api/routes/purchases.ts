@@ -9,6 +9,7 @@ import {
   lotOfPurchase,
   type Order,
   type Purchase,
+  reasonOfPurchase,
   recordPurchase,
 } from '../../db/purchases';
 import { formatCredits, parseCredits } from '../../domain/credits';
@@ -47,7 +48,7 @@ export function purchaseRoutes(dependencies: ApiDependencies): Route[] {
     const granting = lotOfPurchase(purchase);
     if (!granting || (await findLot(db, granting.lot.id))) return;
     const { lot, at, actor } = granting;
-    await grantAndTell(dependencies, lot, { at, actor, reason: `order ${purchase.orderNumber}` });
+    await grantAndTell(dependencies, lot, { at, actor, reason: reasonOfPurchase(purchase) });
   }
 
   function reply(status: 200 | 201, purchase: Purchase, at: Instant) {
