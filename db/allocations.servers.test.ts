@@ -289,7 +289,9 @@ it('whatever happens in whatever order, nobody is allocated anything twice', asy
         const is = await getContractState(database.db, place.contractId);
         if (what === 'name' || what === 'other') {
           await place.remove(userId, now);
-          await (what === 'name' ? place : other).name(userId, now + 1);
+          // Nobody is named twice at one instant.
+          now += 1;
+          await (what === 'name' ? place : other).name(userId, now);
           ever.add(userId);
         } else if (what === 'remove') await place.remove(userId, now);
         else if (what === 'book') {
