@@ -288,8 +288,10 @@ it('whatever happens in whatever order, nobody is allocated anything twice', asy
         const userId = place.users[user] ?? '';
         const is = await getContractState(database.db, place.contractId);
         if (what === 'name' || what === 'other') {
+          // Nobody is named at the instant at which they were named or removed before.
+          now += 1;
           await place.remove(userId, now);
-          // Nobody is named twice at one instant.
+          await other.remove(userId, now);
           now += 1;
           await (what === 'name' ? place : other).name(userId, now);
           ever.add(userId);
