@@ -6,9 +6,11 @@ import {
   administratorsOf,
   attemptsOf,
   beginAttempt,
+  createNotice,
   findAddressee,
   findNotice,
   keepDeliveryState,
+  type NewNotice,
   type Notice,
   recordResult,
 } from '../db/notices';
@@ -29,6 +31,8 @@ export interface NoticeDependencies {
 }
 
 export interface NoticeDelivery {
+  /** Asks for a notice, once per id; {@link NoticeDelivery.deliver} tells it. */
+  create(notice: NewNotice): Promise<void>;
   /**
    * Delivers a notice through the next channel that is due, and through those after it when one cannot. Safe to repeat: a
    * notice that is delivered answers as it was delivered. An attempt whose answer nobody heard is made again under the same
@@ -115,6 +119,7 @@ export function createNoticeDelivery({ db, channels, contact = '', publicUrl }: 
   }
 
   return {
+    create: (notice) => createNotice(db, notice),
     async deliver(noticeId, at) {
       const begunMs = performance.now();
       const now = () => addMilliseconds(at, Math.round(performance.now() - begunMs));

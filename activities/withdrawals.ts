@@ -27,6 +27,7 @@ import {
 import { type Acting, bookWithdrawals, settleLives } from '../db/withdrawals/lives';
 import { formatCredits, sumOf } from '../domain/credits';
 import { addMilliseconds, type Instant } from '../domain/instant';
+import type { Delivery, NoticeContent, NoticeFacts } from '../domain/notices';
 import {
   bounced,
   delivered,
@@ -44,7 +45,10 @@ import {
   type WithdrawalUser,
   withdrawn,
 } from '../domain/withdrawal';
-import type { Delivery, NoticeDelivery, WithdrawalFacts, WithdrawalNotice } from './noticeDelivery';
+import type { NoticeDelivery } from './notices';
+
+type WithdrawalFacts = NoticeFacts['withdrawal'];
+type WithdrawalNotice = Exclude<NoticeContent, { readonly kind: 'digest' }>;
 
 export interface WithdrawalLook {
   readonly reason: string;

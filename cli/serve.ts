@@ -24,7 +24,6 @@ import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
 import { connect } from '../db/client';
 import { openLedger } from '../db/ledger';
-import { createNotice } from '../db/notices';
 import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { type Instant, instantOfMilliseconds } from '../domain/instant';
@@ -166,10 +165,7 @@ async function contractsWorker(config: Config, connection: NativeConnection) {
     activities: {
       ...createContractActivities({ ledger }),
       ...createDigestActivities({ db, delivery }),
-      ...createWithdrawalActivities({
-        ledger,
-        notices: { create: (notice) => createNotice(db, notice), deliver: delivery.deliver },
-      }),
+      ...createWithdrawalActivities({ ledger, notices: delivery }),
     },
     maxCachedWorkflows: 200,
     // Measured on two cores with four hundred contracts that had something to book at one instant: with ten at once jobs waited

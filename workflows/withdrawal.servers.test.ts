@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { WorkflowHandle } from '@temporalio/client';
 import { v7 as uuidv7 } from 'uuid';
+import { createNoticeDelivery } from '../activities/notices';
 import { temporalWorkflows } from '../api/temporal';
 import { firstRow, rows } from '../db/client';
 import { LOT_COLUMNS } from '../db/ledger';
+import { recordBounce } from '../db/notices';
 import { verifyLedger } from '../db/verify/verifyLedger';
 import { findWithdrawal, startWithdrawal } from '../db/withdrawals/campaign';
 import { formatCredits, parseCredits } from '../domain/credits';
@@ -11,6 +13,9 @@ import { addMilliseconds, type Instant, millisecondsOf } from '../domain/instant
 import type { Lot } from '../domain/lots';
 import type { GrantOperation, Operation } from '../domain/operations';
 import { type WithdrawalUser, withdrawalWorkflowId } from '../domain/withdrawal';
+import { createMailChannel } from '../notices/mail';
+import { inServiceChannel } from '../notices/shown';
+import { startMailServer } from '../notices/testing/mailServer';
 import { eventually } from '../test/world/eventually';
 import { fastForward } from '../test/world/fastForward';
 import { gate } from '../test/world/gate';
@@ -615,4 +620,48 @@ test('thousands of users take a bounded history and a bounded number of pages at
   expect(ends?.lots).toBe(2_000n);
   expect(await campaign.rescind()).toMatchObject({ rescinded: 2_000 });
   expect(await campaign.handle.result()).toMatchObject({ rescinded: 2_000 });
+});
+
+it('tells its users by real mail, goes on in the service where a mailbox is unknown or a mail comes back, and withdraws', async () => {
+  const server = await startMailServer();
+  const mail = createMailChannel({ url: server.url, from: 'credits@provider.example' });
+  try {
+    await worker.stop();
+    worker = await world.serveContracts({
+      notices: createNoticeDelivery({ db: world.db, channels: [mail, inServiceChannel] }),
+    });
+    const [heard, unknown, returned] = (await owners(3)) as [Owner, Owner, Owner];
+    server.behave({
+      recipient: (address) => (address.startsWith(unknown.userId) ? { code: 550, text: 'no such mailbox' } : null),
+    });
+    const campaign = await Campaign.start([heard, unknown, returned]);
+    await campaign.until({ noticed: 3 });
+    const channelOf = async (one: Owner) => (await campaign.user(one)).channel;
+    expect(await Promise.all([heard, unknown, returned].map(channelOf))).toEqual(['mail', 'in-service', 'mail']);
+    const mailsTo = ({ userId }: Owner) => server.mails.filter(({ to }) => JSON.stringify(to).includes(userId));
+    const [notice] = mailsTo(returned);
+    expect(notice?.text).toMatch(/10 credits/);
+
+    // What comes back was never delivered: the 90 days begin anew with the next channel.
+    const at = now();
+    const bounce = { messageId: notice?.messageId ?? '', reason: '552 mailbox full', at, actor: heard.userId };
+    expect(await recordBounce(world.db, bounce)).toMatchObject({ kind: 'withdrawal', subjectId: campaign.id });
+    await temporalWorkflows(world.client).noticeBounced(campaign.id, returned.userId, at);
+    await eventually('the next channel', async () => (await channelOf(returned)) === 'in-service');
+    const { deliveredAt } = await campaign.user(returned);
+    expect(deliveredAt !== null && deliveredAt >= at).toBe(true);
+
+    await campaign.forward(91);
+    await campaign.handle.result();
+    expect(await campaign.states()).toEqual(['withdrawn', 'withdrawn', 'withdrawn']);
+    for (const one of [heard, unknown, returned]) {
+      expect(await lotOf(one)).toMatchObject({ available: 0n, withdrawn: 10_000_000n, endedAs: 'withdrawn' });
+    }
+    // The notice, two reminders, the last word.
+    expect(mailsTo(heard)).toHaveLength(4);
+    expect(mailsTo(unknown)).toHaveLength(0);
+  } finally {
+    mail.close();
+    await server.close();
+  }
 });

@@ -13,7 +13,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createJobActivities } from '../../activities/jobActivities';
-import type { NoticeDelivery } from '../../activities/noticeDelivery';
+import type { NoticeDelivery } from '../../activities/notices';
 import { createRunActivities } from '../../activities/run';
 import { createSlots } from '../../activities/slots';
 import { createWithdrawalActivities } from '../../activities/withdrawals';

@@ -1,6 +1,7 @@
 /** Notices for tests of withdrawals: nothing is sent, what was told is remembered, and deliveries go as a test says. */
-import type { Delivery, NoticeDelivery } from '../../activities/noticeDelivery';
+import type { NoticeDelivery } from '../../activities/notices';
 import type { Instant } from '../../domain/instant';
+import type { Delivery } from '../../domain/notices';
 
 type Notice = Parameters<NoticeDelivery['create']>[0];
 /** What comes of the next delivery to a user; a channel delivers at once. */

@@ -20,7 +20,7 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { createContractActivities } from '../../activities/contracts';
 import { createJobActivities } from '../../activities/jobActivities';
-import type { NoticeDelivery } from '../../activities/noticeDelivery';
+import type { NoticeDelivery } from '../../activities/notices';
 import { createReconcileActivities, type WorkflowStatus } from '../../activities/reconcile';
 import type { RunActivities } from '../../activities/run';
 import { createWithdrawalActivities } from '../../activities/withdrawals';
