@@ -1,7 +1,24 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { v7 as uuidv7 } from 'uuid';
+import { beginAttempt } from '../db/attempts';
+import { parkJob, reserveJob } from '../db/billing';
+import { bookDue } from '../db/contractBooking';
+import { addInput } from '../db/inputs';
+import { insertJob } from '../db/jobs';
 import { createApiKey } from '../db/people';
 import { allocatePurchase, recordPurchase } from '../db/purchases';
 import { DEMO } from '../db/seed';
-import { addMilliseconds, addMonths, instantOfMilliseconds, nextInstant, parseInstant } from '../domain/instant';
+import { parseCredits } from '../domain/credits';
+import { BillingError } from '../domain/errors';
+import {
+  addDays,
+  addMilliseconds,
+  addMonths,
+  type Instant,
+  instantOfMilliseconds,
+  nextInstant,
+  parseInstant,
+} from '../domain/instant';
 import { scriptContracts } from '../test/api/scriptedContracts';
 import { type Ask, startApi, type TestApi } from '../test/api/server';
 
@@ -13,6 +30,8 @@ const START = instantOfMilliseconds(Date.now());
 const day = (days: number) => addMilliseconds(START, days * DAY_MS);
 
 const contracts = scriptContracts(START);
+/** The parked jobs that were woken, in order. */
+const woken: string[] = [];
 let api: TestApi;
 /** A customer of whom nobody else buys here. */
 let customerId: string;
@@ -42,10 +61,44 @@ const make = async (json: object = {}): Promise<string> => {
   };
   return (await api.ask('POST', '/v1/contracts', { as, json: { ...wanted, reason: 'a test', ...json } })).body.id;
 };
+/** A job of 5 credits that somebody of the customer submits on a contract, up to its reservation. */
+const submit = async (userId: string, contract: string) => {
+  const at = instantOfMilliseconds(Date.now());
+  const inputDigest = `sha256:${createHash('sha256').update('purchases').digest('hex')}`;
+  await addInput(api.db, userId, { digest: inputDigest, size: 1, name: 'a.cir', mediaType: 'text/plain' });
+  const id = uuidv7();
+  await insertJob(api.db, {
+    id,
+    userId,
+    contractId: contract,
+    service: 'simulation',
+    inputDigest,
+    inputName: 'a.cir',
+    parameters: {},
+    dimensions: {},
+    quoteId: null,
+    rateCardVersion: 1,
+    expected: parseCredits('5'),
+    maxCredits: parseCredits('5'),
+    timeLimitSeconds: 60,
+    comment: '',
+    project: null,
+    submittedAt: at,
+  });
+  return { id, reserved: await reserveJob(api.ledger, { jobId: id, at }) };
+};
 const lotsOf = async (id: string) => (await api.ask('GET', `/v1/contracts/${id}/lots`, { as })).body.items;
 
 beforeAll(async () => {
-  api = await startApi({ workflows: contracts.replacing });
+  api = await startApi({
+    workflows: (temporal) => ({
+      ...contracts.replacing(temporal),
+      creditsArrived: async (jobId) => {
+        if (contracts.away) throw new BillingError('unavailable', 'nobody answers');
+        woken.push(jobId);
+      },
+    }),
+  });
   contracts.db = api.db;
   customerId = (await api.ask('POST', '/v1/customers', { as, json: { name: 'Borealis' } })).body.id;
   contractId = await make();
@@ -65,7 +118,7 @@ it('credits are sold in packs', async () => {
 describe('a purchase', () => {
   it('with a contract is a lot of it at once: effective now, for twelve months from its purchase', async () => {
     contracts.touched.length = 0;
-    const purchasedAt = '2026-02-28T23:30:00.000001Z';
+    const purchasedAt = nextInstant(day(-200));
     const order = orderNumber();
     const price = { minor: 129_900, currency: 'EUR' };
     const bought = await buy({ orderNumber: order, quantity: 3, price, purchasedAt, contractId });
@@ -90,8 +143,7 @@ describe('a purchase', () => {
       granted: '300',
       purchasedAt,
       effectiveAt: bought.body.allocatedAt,
-      // By the calendar of the contract, on which it was 1 March already.
-      expiresAt: addMonths(parseInstant(purchasedAt), 12, 'Europe/Berlin'),
+      expiresAt: addMonths(purchasedAt, 12, 'Europe/Berlin'),
     });
     expect(bought.body.expiresAt).toBe(lot.expiresAt);
     expect(contracts.touched).toEqual([contractId]);
@@ -216,6 +268,11 @@ describe('a purchase', () => {
     for (const repeat of repeats) expect(repeat).toMatchObject({ status: 200, body: { lotId, allocatedAt: START } });
     const life = { effectiveAt: START, expiresAt: purchase.expiresAt, graceUntil: null };
     expect(await lotsOf(ended)).toMatchObject([{ id: lotId, reference: order, granted: '100', ...life }]);
+    // The contract, which was told, finds that the lot has died with it.
+    const end = nextInstant(START);
+    const { more } = await bookDue(api.ledger, ended, instantOfMilliseconds(Date.now()));
+    expect(more).toBe(false);
+    expect(await lotsOf(ended)).toMatchObject([{ id: lotId, expiresAt: end, available: '0', spendable: false }]);
   });
 
   it('that a crash left without its lot is completed by the same allocation', async () => {
@@ -346,5 +403,102 @@ describe('a purchase', () => {
     await expect(write({ grace_until: day(9999) })).rejects.toMatchObject({ code: 'HF001' });
     await expect(api.owner('purchases').where({ id }).delete()).rejects.toMatchObject({ code: 'HF001' });
     await expect(api.owner('packs').update({ amount: 1n })).rejects.toMatchObject({ code: 'HF001' });
+  });
+});
+
+describe('a job', () => {
+  let contract: string;
+  let userId: string;
+
+  beforeEach(async () => {
+    contracts.at = 'present';
+    contract = await make({ name: 'Borealis jobs' });
+    const json = { name: 'Bo', email: `bo-${randomUUID()}@borealis.example`, customerId };
+    userId = (await api.ask('POST', '/v1/users', { as, json })).body.id;
+    await api.ask('POST', `/v1/contracts/${contract}/users`, { as, json: { userId, role: 'submitter' } });
+    woken.length = 0;
+  });
+
+  /** Parks a job of the contract, whose credits are used up by the reservation. */
+  async function parked(): Promise<string> {
+    const { id, reserved } = await submit(userId, contract);
+    expect(reserved).toMatchObject({ reserved: parseCredits('5') });
+    const at = instantOfMilliseconds(Date.now());
+    await beginAttempt(api.db, { jobId: id, runner: 'embedded', worker: 'test', at });
+    await parkJob(api.db, { jobId: id, parkedFor: 'credits', message: 'a test', at });
+    return id;
+  }
+
+  it('cannot spend what waits on its customer, and can once it is allocated', async () => {
+    const { id } = (await buy()).body;
+    expect((await submit(userId, contract)).reserved).toMatchObject({ rejected: { code: 'insufficient_credits' } });
+    expect((await allocate(id, contract)).status).toBe(200);
+    expect((await submit(userId, contract)).reserved).toMatchObject({ reserved: parseCredits('5') });
+  });
+
+  it('that is parked for credits is woken by a purchase and by an allocation', async () => {
+    await buy({ contractId: contract });
+    const jobId = await parked();
+    const { id } = (await buy()).body;
+    expect(woken).toEqual([]);
+    await allocate(id, contract);
+    expect(woken).toEqual([jobId]);
+    await allocate(id, contract);
+    expect(woken).toEqual([jobId]);
+    await buy({ contractId: contract });
+    expect(woken).toEqual([jobId, jobId]);
+  });
+
+  it('and its contract need not be reached for a purchase to be their lot', async () => {
+    await buy({ contractId: contract });
+    await parked();
+    contracts.away = true;
+    const { id } = (await buy()).body;
+    const [bought, allocated] = [await buy({ contractId: contract }), await allocate(id, contract)];
+    expect([bought.status, allocated.status]).toEqual([201, 200]);
+    expect((await lotsOf(contract)).map((lot: { id: string }) => lot.id)).toEqual(
+      expect.arrayContaining([bought.body.lotId, allocated.body.lotId]),
+    );
+    expect(woken).toEqual([]);
+  });
+});
+
+describe('the lot of a purchase', () => {
+  /** Makes it at an instant, in a contract. */
+  async function lotAt(at: Instant, contract: string, purchasedAt: Instant) {
+    api.clock.aheadMs = Date.parse(at) - Date.now();
+    const bought = await buy({ contractId: contract, purchasedAt });
+    expect(bought.status).toBe(201);
+    return (await lotsOf(contract)).find(({ id }: { id: string }) => id === bought.body.lotId);
+  }
+
+  it('of 29 February lives to 28 February by the calendar of its contract', async () => {
+    const year = Number(START.slice(0, 4)) + 1;
+    const leap = year + ((4 - (year % 4)) % 4);
+    const contract = await make({ timeZone: 'Asia/Tokyo', endsAt: parseInstant(`${leap + 2}-01-01T00:00:00Z`) });
+    // UTC is on 28 February for both; Tokyo is for the one, and on 29 February from the other on.
+    const [before, from] = [`${leap}-02-28T14:59:59.999999Z`, `${leap}-02-28T15:00:00Z`].map(parseInstant);
+    if (!before || !from) throw new Error('two instants are two');
+    const when = parseInstant(`${leap}-06-01T00:00:00Z`);
+    expect((await lotAt(when, contract, before)).expiresAt).toBe(parseInstant(`${leap + 1}-02-28T14:59:59.999999Z`));
+    expect((await lotAt(when, contract, from)).expiresAt).toBe(parseInstant(`${leap + 1}-02-27T15:00:00Z`));
+  });
+
+  it.each([
+    ['with it, and comes back in its grace', 5],
+    ['with it, for good where it has no grace', 0],
+  ])('whose contract ends earlier ends %s', async (_, graceDays) => {
+    const endsAt = day(100);
+    const contract = await make({ endsAt, graceDays });
+    const graceUntil = graceDays === 0 ? null : addDays(endsAt, graceDays, 'Europe/Berlin');
+    expect(await lotAt(day(1), contract, day(-30))).toMatchObject({ expiresAt: endsAt, graceUntil });
+  });
+
+  it('whose twelve months are over first does not wait for a renewal', async () => {
+    const contract = await make({ endsAt: day(100), graceDays: 5 });
+    expect(await lotAt(day(1), contract, day(-300))).toMatchObject({
+      expiresAt: addMonths(day(-300), 12, 'Europe/Berlin'),
+      graceUntil: null,
+    });
   });
 });
