@@ -9,7 +9,7 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { TypedSearchAttributes, type UpdateDefinition } from '@temporalio/common';
+import { ApplicationFailure, TypedSearchAttributes, type UpdateDefinition } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import { contractWorkflowId } from '../domain/contract';
 import type { ContractAnswer } from '../domain/contractProgress';
@@ -100,7 +100,7 @@ export function temporalWorkflows(client: Client): Workflows {
           }),
         );
       } catch (error) {
-        throw refusalOf(error, 'change_invalid');
+        throw contractRefusalOf(error);
       }
       if (answer.status === 'changed') return answer.contract;
       const { code, message, details } = answer.rejection;
@@ -244,8 +244,26 @@ function startOperation({ input, customerId, staticSummary, staticDetails }: Job
   });
 }
 
-/** @param refusedAs what it means that a workflow's validator refused: of a job, that it has ended. */
-function refusalOf(error: unknown, refusedAs: RefusalCode = 'job_already_ended'): unknown {
+/** A contract's workflow refuses by its validator only; whatever else keeps it from answering passes. */
+function contractRefusalOf(error: unknown): unknown {
+  const isRefused = error instanceof WorkflowUpdateFailedError;
+  // What the validator throws is a TypeError; an update of a run that ended fails with a type of Temporal's own.
+  if (isRefused && error.cause instanceof ApplicationFailure && error.cause.type === TypeError.name) {
+    return new BillingError('change_invalid', error.cause.message, {}, { cause: error });
+  }
+  if (isRefused || error instanceof WorkflowNotFoundError || error instanceof WorkflowFailedError) {
+    // The next request starts a run that goes on from the database, where the change may be already.
+    return new BillingError(
+      'unavailable',
+      'The contract’s workflow ended in this moment; send the same request again.',
+      {},
+      { cause: error },
+    );
+  }
+  return refusalOf(error);
+}
+
+function refusalOf(error: unknown): unknown {
   if (error instanceof WorkflowNotFoundError || error instanceof WorkflowFailedError) {
     return new BillingError(
       'job_already_ended',
@@ -254,9 +272,9 @@ function refusalOf(error: unknown, refusedAs: RefusalCode = 'job_already_ended')
       { cause: error },
     );
   }
-  // The workflow's validator refused, in a sentence.
+  // The job's validator refused, in a sentence: it has ended.
   if (error instanceof WorkflowUpdateFailedError) {
-    return new BillingError(refusedAs, error.cause?.message ?? error.message, {}, { cause: error });
+    return new BillingError('job_already_ended', error.cause?.message ?? error.message, {}, { cause: error });
   }
   const isFromServer = error instanceof ServiceError || isGrpcServiceError(error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isFromServer) {

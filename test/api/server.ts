@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import pino from 'pino';
+import { createContractActivities } from '../../activities/contracts';
 import { createJobActivities } from '../../activities/jobActivities';
 import type { NoticeDelivery } from '../../activities/notices';
 import { createRunActivities } from '../../activities/run';
@@ -87,8 +88,8 @@ export interface TestApi {
   upload(text: string, options?: { as?: Who; name?: string; mediaType?: string }): Promise<string>;
   startJobsWorker(): Promise<void>;
   startComputeWorker(): Promise<void>;
-  /** Notices go as the test says. */
-  startContractsWorker(activities: { notices: NoticeDelivery }): Promise<void>;
+  /** The worker of contracts and, where a test says how notices go, of withdrawals. */
+  startContractsWorker(activities?: { notices?: NoticeDelivery }): Promise<void>;
   /** Files in the object store, half-written ones too. */
   storedFiles(): Promise<string[]>;
   /** Stops everything, and fails when the ledger is not sound. */
@@ -214,14 +215,17 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
         }),
       );
     },
-    async startContractsWorker({ notices }) {
+    async startContractsWorker({ notices } = {}) {
       await work(
         await Worker.create({
           connection: await nativeConnection(),
           namespace,
           taskQueue: CONTRACTS_TASK_QUEUE,
           workflowBundle: { codePath: bundlePath() },
-          activities: { ...createWithdrawalActivities({ ledger: database.ledger, notices }) },
+          activities: {
+            ...createContractActivities({ ledger: database.ledger }),
+            ...(notices && createWithdrawalActivities({ ledger: database.ledger, notices })),
+          },
         }),
       );
     },
