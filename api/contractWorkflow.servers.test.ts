@@ -1,11 +1,14 @@
 /** Contracts over REST with their real workflows, whose clocks are moved forward. */
 import { randomUUID } from 'node:crypto';
+import { createReconcileActivities } from '../activities/reconcile';
 import { DEMO } from '../db/seed';
 import { contractWorkflowId } from '../domain/contract';
 import { addMilliseconds, type Instant, instantOfMilliseconds, millisecondsOf, nextInstant } from '../domain/instant';
 import { type Ask, type Heard, startApi, type TestApi } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
 import { fastForward } from '../test/world/fastForward';
+import { temporalWorkflows } from './temporal';
+import type { Workflows } from './workflowsPort';
 
 jest.setTimeout(120_000);
 
@@ -59,8 +62,15 @@ const goTo = async (id: string, instant: Instant) => {
   await fastForward(api.client, contractWorkflowId(id), Math.ceil((millisecondsOf(instant) - clock) / 1_000) + 2);
 };
 
+/** Whether words to contracts are lost. */
+let isDeaf = false;
+
 beforeAll(async () => {
-  api = await startApi();
+  const deafen = (temporal: Workflows): Workflows => ({
+    ...temporal,
+    contractTouched: async (id) => (isDeaf ? Promise.reject(new Error('nobody heard')) : temporal.contractTouched(id)),
+  });
+  api = await startApi({ workflows: deafen });
 });
 afterAll(() => api?.close());
 
@@ -214,4 +224,34 @@ describe('the history of a contract that its workflow has led', () => {
     expect(await spenders(justBefore(ended))).toBe('not_authorised, yes');
     expect(await spenders(ended)).toBe('not_authorised, contract_not_in_force');
   });
+});
+
+it('a user of whom nobody told the contract is found by the reconciler, and gets what rules grant to named users', async () => {
+  const rule = { key: 'named', recipient: 'named-user', amount: '7', per: 'flat', frequency: 'once' };
+  await api.ask('POST', '/v1/allocation-rules', { as, json: { title: 'a test', rules: [rule] } });
+  const id = await make({ products: [{ product: 'solver', type: 'annual', level: 'standard', seats: 2 }] });
+  await looked(id);
+  const json = { name: 'Nora Lind', email: 'nora@aurora.example', customerId: DEMO.customer };
+  const { id: userId } = (await api.ask('POST', '/v1/users', { as, json })).body;
+  isDeaf = true;
+  const named = { userId, role: 'submitter' };
+  expect((await api.ask('POST', `/v1/contracts/${id}/users`, { as, json: named })).status).toBe(201);
+  isDeaf = false;
+  const granted = async () =>
+    (await get(`/v1/users/${userId}/lots`)).items.map((lot: { granted: string }) => lot.granted);
+  expect(await granted()).toEqual([]);
+  const { wakeContracts } = createReconcileActivities({
+    ledger: api.ledger,
+    workflowStatus: async () => 'running',
+    touchContract: (contractId) => temporalWorkflows(api.client).contractTouched(contractId),
+    youngMs: 0,
+  });
+  const present = () => instantOfMilliseconds(Date.now() + 1);
+  expect(await wakeContracts({ at: present() })).toContain(id);
+  await eventually('the credits of a named user', async () => (await granted()).length > 0);
+  expect(await granted()).toEqual(['7']);
+  await eventually(
+    'the contract is followed again',
+    async () => !(await wakeContracts({ at: present() })).includes(id),
+  );
 });

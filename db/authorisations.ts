@@ -2,6 +2,7 @@
 import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
+import { askForLook } from './contractBooking';
 
 export const CONTRACT_ROLES = ['submitter', 'contract-admin'] as const;
 export type ContractRole = (typeof CONTRACT_ROLES)[number];
@@ -78,6 +79,7 @@ export function authoriseUser(
       'insert into contract_users (contract_id, user_id, role, authorised_at, request_id) values (?, ?, ?, ?, ?)',
       [contractId, userId, role, authorisedAt, requestId] as never,
     );
+    await askForLook(trx, contractId, at);
     return only(await lockedAuthorisations(trx, contractId, userId), authorisedAt);
   });
 }
@@ -119,6 +121,7 @@ export function removeUser(
         [removedAt, limit, requestId, contractId, userId, authorisedAt] as never,
       );
     }
+    await askForLook(trx, contractId, at);
     return only(await lockedAuthorisations(trx, contractId, userId), last.authorisedAt);
   });
 }

@@ -322,6 +322,18 @@ async function watch(db: Db, contractId: string, at: Instant, nextAt: Instant | 
 }
 
 /**
+ * Lets a contract be overdue from an instant on until its calendar is looked at the next time. Written with what the calendar follows
+ * from, so that the contract is found by {@link neglectedContracts} where whoever tells its workflow is lost on the way.
+ */
+export async function askForLook(trx: Trx, contractId: string, at: Instant): Promise<void> {
+  // The earlier of the two; null is no instant.
+  await trx.raw('update contract_watches set next_at = least(next_at, ?::timestamptz) where contract_id = ?', [
+    at,
+    contractId,
+  ] as never);
+}
+
+/**
  * Contracts that nobody seems to follow: never looked at, or with something that should have been booked by an instant.
  * At most so many.
  */
