@@ -653,7 +653,7 @@ describe('what an operator sees', () => {
       '6 months',
       '7 seats of lab, annual, gold',
       lot,
-      '| 10 | 2.5 |',
+      '**10** available, **2.5** reserved',
     ]) {
       expect(seen.currentDetails).toContain(fact);
     }

@@ -12,24 +12,32 @@ export function describeContract({ contract, phase, calendar, lots, lotsInAll, d
     ...(suspendedAt === null ? [] : [`- suspended since **${suspendedAt}**`]),
     ...contract.products.map(({ product, type, level, seats }) => `- ${seats} seats of ${product}, ${type}, ${level}`),
     '',
+    // Lists, not tables: the UI puts no space between a table's columns.
     '**What comes next**',
     '',
-    ...(calendar.length === 0 ? ['Nothing.'] : ['| at | what | credits | why |', '| --- | --- | ---: | --- |']),
-    ...calendar.map(({ at, act, credits, because }) => `| ${at} | ${act} | ${credits} | ${because} |`),
+    ...orNothing(
+      calendar.map(({ at, act, credits, because }) => `- ${at} **${act}**${creditsText(credits)}: ${because}`),
+    ),
     '',
     '**What was done last**',
     '',
-    ...(done.length === 0 ? ['Nothing.'] : ['| at | what | told |', '| --- | --- | ---: |']),
-    ...done.map(({ at, act, told }) => `| ${at} | ${act} | ${told === 0 ? '' : `${told} people`} |`),
+    ...orNothing(done.map(({ at, act, told }) => `- ${at} **${act}**${told === 0 ? '' : `, ${told} told`}`)),
     '',
     `**Lots that live or wait for their end** (${lotsInAll})`,
     '',
-    ...(lots.length === 0
-      ? []
-      : ['| lot | kind | available | reserved | expires |', '| --- | --- | ---: | ---: | --- |']),
-    ...lots.map(
-      ({ id, kind, available, reserved, expiresAt }) =>
-        `| \`${id}\` | ${kind} | ${available} | ${reserved} | ${expiresAt ?? 'never'} |`,
+    ...orNothing(
+      lots.map(
+        ({ id, kind, available, reserved, expiresAt }) =>
+          `- \`${id}\` ${kind}: **${available}** available, **${reserved}** reserved, expires ${expiresAt ?? 'never'}`,
+      ),
     ),
   ].join('\n');
+}
+
+function orNothing(lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? ['Nothing.'] : lines;
+}
+
+function creditsText(credits: string): string {
+  return credits === '0' ? '' : `, ${credits} credits`;
 }
