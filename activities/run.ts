@@ -135,6 +135,8 @@ class AttemptRun {
     const { db, store, runner, workFolder, memoryBytesMax, log } = this.dependencies;
     const { id: jobId } = this.job;
     const rates = await ratesOf(db, this.job.rateCardVersion, this.job.service);
+    const [engine] = this.service.engines;
+    if (!engine) throw ApplicationFailure.nonRetryable(`service ${this.job.service} has no engine`, 'NoEngine');
     this.allowance = await allowanceOf(db, jobId);
     if (this.attempt > 1) await this.tell({ kind: 'restarted', attempt: this.attempt });
     await mkdir(workFolder, { recursive: true });
@@ -145,7 +147,7 @@ class AttemptRun {
       const run = await runner.start({
         jobId,
         attempt: this.attempt,
-        engine: this.service.engine.name,
+        engine,
         folder,
         inputPath: await store.pathOf(this.job.inputDigest),
         parameters: this.job.parameters,

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Engine } from '../services/service';
 import { createEmbeddedRunner } from './embedded';
 import { isAlive, readProcess } from './processes';
 import type { Run, RunSpec } from './runner';
@@ -87,8 +88,8 @@ describe('a run that ends by itself', () => {
   });
 
   it('cannot be started when there is no such engine', async () => {
-    await expect(start([], { engine: 'nowhere' })).rejects.toThrow('ENOENT');
-    await expect(start([], { engine: '../escape' })).rejects.toThrow(RangeError);
+    await expect(start([], { engine: engine('nowhere') })).rejects.toThrow('ENOENT');
+    await expect(start([], { engine: engine('../escape') })).rejects.toThrow(RangeError);
   });
 });
 
@@ -357,7 +358,7 @@ function makeSpec(
   return {
     jobId: `job-${++started}`,
     attempt: 1,
-    engine: 'scripted',
+    engine: engine('scripted'),
     folder,
     inputPath,
     parameters: { steps, outlivesItsWatcher },
@@ -401,4 +402,8 @@ async function until(condition: () => boolean): Promise<void> {
     if (Date.now() > giveUpAt) throw new Error('waited for 20 s in vain');
     await delay(10);
   }
+}
+
+function engine(name: string): Engine {
+  return { name, onLostAttempt: 'restart' };
 }

@@ -1,13 +1,12 @@
 /** The port to every engine and scheduler: start, watch, suspend, resume, stop, and what was used per attempt. */
-import type { Counters } from '../services/service';
+import type { Counters, Engine } from '../services/service';
 
 /** One attempt to run. Everything the engine may see is in `folder`. */
 export interface RunSpec {
   readonly jobId: string;
   /** Counts from 1 per job. */
   readonly attempt: number;
-  /** A folder of `engines/`. */
-  readonly engine: string;
+  readonly engine: Engine;
   /** A private, existing, empty folder for this attempt. The caller removes it after the run's end. */
   readonly folder: string;
   /** The input file; the runner makes it visible to the engine as `<folder>/input`. */

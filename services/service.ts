@@ -22,6 +22,16 @@ export interface Meter {
 /** Cumulative work counters of an engine, whole numbers that never fall during an attempt. */
 export type Counters = Readonly<Record<string, number>>;
 
+/** A program that runs jobs and speaks the protocol of `engines/README.md`. */
+export interface Engine {
+  /** A folder of `engines/`. */
+  readonly name: string;
+  /** Commands of installed programs that it drives, which run in a sandbox; none when the engine is all there is. */
+  readonly programs?: readonly string[];
+  /** What happens to an attempt that was lost. */
+  readonly onLostAttempt: 'restart' | 'resume';
+}
+
 /**
  * One service. `Parameters` are what the submitter chooses; `Facts` are what {@link Service.inspect} read in the
  * input file (plain JSON, kept with the quote).
@@ -35,8 +45,8 @@ export interface Service<Parameters = unknown, Facts = unknown> {
   readonly accepts: readonly { readonly extension: string; readonly mediaType: string; readonly title: string }[];
   readonly inputBytesMax: number;
   readonly meters: readonly Meter[];
-  /** The embedded engine, a folder of `engines/`, and what happens to an attempt that was lost. */
-  readonly engine: { readonly name: string; readonly onLostAttempt: 'restart' | 'resume' };
+  /** The engines that can run its jobs, best first. */
+  readonly engines: readonly Engine[];
   /**
    * Reads what the estimate needs out of an input file, never trusting it: bounded memory and time, no other file
    * opened.
@@ -44,6 +54,16 @@ export interface Service<Parameters = unknown, Facts = unknown> {
    * @throws InputError with a sentence for the submitter when the file cannot be run.
    */
   inspect(input: InputFile): Promise<Facts>;
+  /**
+   * Which of the engines can run this input, best first; all of them without it. The first one that a compute worker
+   * offers runs the job. Pure.
+   */
+  enginesFor?(facts: Facts, parameters: Parameters): readonly string[];
+  /**
+   * How many runs the job is made of, such as the points of a design of experiments; one without it. Each run is an
+   * attempt of its own and finds the number of its run, from 1, as `run` in its parameters. Pure.
+   */
+  runs?(facts: Facts, parameters: Parameters): number;
   /** What the job will use. Pure. @throws InputError when the parameters do not fit the file. */
   estimate(facts: Facts, parameters: Parameters): Estimate;
   /** What classifies the job for its rates. Pure, fixed by the quote. */

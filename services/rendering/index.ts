@@ -59,7 +59,7 @@ const parameters = z
 
 export type RenderingParameters = z.output<typeof parameters>;
 
-export const rendering: Service<RenderingParameters, SceneFacts> = {
+export const service: Service<RenderingParameters, SceneFacts> = {
   name: 'rendering',
   title: 'Rendering',
   description: 'Path-traced pictures of a glTF scene, one or a turn around it.',
@@ -74,7 +74,7 @@ export const rendering: Service<RenderingParameters, SceneFacts> = {
     { name: 'rays', unit: 'rays', title: 'Rays cast', rated: false },
     { name: 'samples', unit: 'samples', title: 'Samples taken', rated: false },
   ],
-  engine: { name: 'render', onLostAttempt: 'restart' },
+  engines: [{ name: 'render', onLostAttempt: 'restart' }],
   inspect: (input) => inspectScene(input, INPUT_BYTES_MAX),
   estimate,
   dimensions,

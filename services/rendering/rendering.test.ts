@@ -2,7 +2,7 @@ import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InputError } from '../service';
-import { rendering } from './index';
+import { service as rendering } from './index';
 
 let folder: string;
 beforeAll(async () => {

@@ -29,7 +29,7 @@ const parameters = z.strictObject({
 export type SimulationParameters = z.output<typeof parameters>;
 
 /** The service; see {@link readNetlist} for what it refuses. */
-export const simulation: Service<SimulationParameters, NetlistFacts> = {
+export const service: Service<SimulationParameters, NetlistFacts> = {
   name: 'simulation',
   title: 'Simulation (5 credits each)',
   description:
@@ -48,7 +48,7 @@ export const simulation: Service<SimulationParameters, NetlistFacts> = {
     { name: 'points', unit: 'point', title: 'Data points', rated: false },
     { name: 'iterations', unit: 'iteration', title: 'Solver iterations', rated: false },
   ],
-  engine: { name: 'spice', onLostAttempt: 'restart' },
+  engines: [{ name: 'spice', onLostAttempt: 'restart' }],
 
   async inspect(input) {
     return readNetlist(await readText(input));
@@ -67,7 +67,7 @@ export const simulation: Service<SimulationParameters, NetlistFacts> = {
   dimensions: () => ({}),
 
   usageOf: (counters: Counters) =>
-    simulation.meters.map(({ name }) => ({ meter: name, quantity: wholeUnits(counters[name] ?? 0) })),
+    service.meters.map(({ name }) => ({ meter: name, quantity: wholeUnits(counters[name] ?? 0) })),
 };
 
 /** Never more than the limit is read, whatever the size was said to be. */

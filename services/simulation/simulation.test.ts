@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeNetlist } from '../../dev/samples/makeNetlist';
 import { readDeck } from '../../engines/spice/deck';
-import { simulation } from '.';
+import { service as simulation } from '.';
 import { readNetlist } from './netlist';
 
 const CIRCUIT = ['V1 in 0 DC 1 AC 1', 'R1 in out 1k', 'C1 out 0 1u'];

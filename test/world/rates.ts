@@ -39,7 +39,7 @@ export const rounds: Service<{ steps: unknown[] }, null> = {
   accepts: [],
   inputBytesMax: 1024,
   meters: [{ name: METER, unit: 'round', title: 'Rounds', rated: true }],
-  engine: { name: 'scripted', onLostAttempt: 'restart' },
+  engines: [{ name: 'scripted', onLostAttempt: 'restart' }],
   inspect: async () => null,
   estimate: () => ({ low: [], expected: [], high: [], reason: 'nobody knows' }),
   dimensions: () => ({}),
