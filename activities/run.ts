@@ -135,7 +135,8 @@ class AttemptRun {
     const { db, store, runner, workFolder, memoryBytesMax, log } = this.dependencies;
     const { id: jobId } = this.job;
     const rates = await ratesOf(db, this.job.rateCardVersion, this.job.service);
-    const [engine] = this.service.engines;
+    const { engines } = this.service;
+    const engine = engines.find(({ name }) => name === this.job.route?.engine) ?? engines[0];
     if (!engine) throw ApplicationFailure.nonRetryable(`service ${this.job.service} has no engine`, 'NoEngine');
     this.allowance = await allowanceOf(db, jobId);
     if (this.attempt > 1) await this.tell({ kind: 'restarted', attempt: this.attempt });

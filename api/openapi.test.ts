@@ -67,6 +67,7 @@ describe('the description of the API', () => {
         // preview makes nothing.
         keyed: ![
           '/v1/inputs',
+          '/v1/quotes/preview',
           '/v1/purchases',
           '/v1/purchases/:id/allocate',
           '/v1/unsubscribe/:token',

@@ -11,6 +11,7 @@ import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
 import { RESULTS } from '../domain/noticeDelivery';
 import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
+import { RUNNERS } from '../domain/route';
 import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
 import {
   amount,
@@ -147,6 +148,51 @@ export const quote = z
   })
   .meta({ id: 'Quote', description: 'A rated forecast of a job with frozen rates. It reserves nothing.' });
 
+const variant = z.strictObject({
+  name: z.string().min(1).max(100).optional().describe('What the answer calls it; by default its place, from 1.'),
+  input: digest.optional().describe('Another file than the one of all.'),
+  parameters: parameters.default({}).describe('Parameters that differ from those of all.'),
+});
+
+export const previewRequest = z
+  .strictObject({
+    service: text(60),
+    input: digest,
+    parameters: parameters.default({}).describe('What all variants have in common.'),
+    contractId: uuid.nullable().default(null).describe('Null spends individual credits alone.'),
+    variants: z
+      .array(variant)
+      .min(1)
+      .max(50)
+      .default([{ parameters: {} }]),
+  })
+  .meta({ id: 'PreviewRequest' });
+
+export const preview = z
+  .object({
+    rateCardVersion: count.nullable().describe('The rates that were taken; null when no variant could be priced.'),
+    variants: z.array(
+      z.union([
+        quote
+          .pick({
+            input: true,
+            parameters: true,
+            dimensions: true,
+            low: true,
+            expected: true,
+            high: true,
+            maxCredits: true,
+            reason: true,
+            usage: true,
+            payers: true,
+          })
+          .extend({ name: z.string() }),
+        z.object({ name: z.string(), problem }),
+      ]),
+    ),
+  })
+  .meta({ id: 'Preview', description: 'What variants of a job would cost now. Nothing is kept of it.' });
+
 const jobOptions = {
   timeLimitSeconds: z
     .number()
@@ -157,6 +203,7 @@ const jobOptions = {
     .describe('Running time, parked time not counted.'),
   comment: text(500).default(''),
   project: projectName.optional().describe('What the job is for. Budgets can limit what a project costs.'),
+  runner: z.enum(RUNNERS).optional().describe('Where to run; without it wherever the best engine is offered.'),
 };
 
 export const quotedJobRequest = z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' });
@@ -176,7 +223,7 @@ export const unquotedJobRequest = z
 export const jobRequest = z
   .union(
     [quotedJobRequest, unquotedJobRequest],
-    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds, comment and project fit both',
+    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds, comment, project and runner fit both',
   )
   .meta({ id: 'JobRequest' });
 
@@ -203,6 +250,10 @@ export const job = z
     timeLimitSeconds: count,
     comment: z.string(),
     project: z.string().nullable(),
+    route: z
+      .object({ runner: z.enum(RUNNERS), engine: z.string() })
+      .nullable()
+      .describe('The engine that runs it, and through which runner.'),
     submittedAt: instant,
     endedAt: instant.nullable(),
     links: z.record(z.string(), z.string()),

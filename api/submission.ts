@@ -21,9 +21,11 @@ import { BillingError, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { Rejection } from '../domain/job';
 import { amountToReserve } from '../domain/quote';
+import { type Route as JobRoute, taskQueueOf } from '../domain/route';
+import type { Service } from '../services/service';
 import type { ReservationOutcome } from '../workflows/messages';
 import type { ApiDependencies } from './app';
-import { priceRequest } from './estimate';
+import { priceRequest, routeOf } from './estimate';
 import { jobView, linksOf, viewOfJob } from './jobView';
 import { notFound, problemOf } from './problems';
 import type { Reply } from './route';
@@ -89,10 +91,11 @@ async function writeJob(dependencies: ApiDependencies, submission: Submission): 
 type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'project' | 'submittedAt'>;
 
 async function quotedTerms(
-  { db }: ApiDependencies,
-  { person, claimedAt }: Submission,
+  dependencies: ApiDependencies,
+  { person, claimedAt, body }: Submission,
   quoteId: string,
 ): Promise<Terms> {
+  const { db, services } = dependencies;
   const quote = await findQuote(db, person.userId, quoteId);
   if (!quote) throw notFound('quote');
   if (quote.validUntil <= claimedAt) {
@@ -100,6 +103,8 @@ async function quotedTerms(
   }
   if (quote.contractId !== null && !person.contractIds.includes(quote.contractId)) throw notFound('contract');
   const rates = await ratesOf(db, quote.rateCardVersion, quote.service);
+  const service = services.get(quote.service);
+  if (!service) throw notFound('service');
   return {
     contractId: quote.contractId,
     service: quote.service,
@@ -111,6 +116,10 @@ async function quotedTerms(
     rateCardVersion: quote.rateCardVersion,
     expected: amountToReserve(rates, quote),
     maxCredits: quote.maxCredits,
+    route:
+      quote.facts === null
+        ? null
+        : await routeOf(dependencies, service, { ...quote, at: claimedAt, wanted: body.runner }),
   };
 }
 
@@ -139,12 +148,14 @@ async function ownTerms(
     rateCardVersion: priced.rateCardVersion,
     expected: own ?? minCredits(amountToReserve(priced.rates, priced.forecast), maxCredits),
     maxCredits,
+    route: await routeOf(dependencies, priced.definition, { ...priced, at: claimedAt, wanted: body.runner }),
   };
 }
 
 async function startOf({ db, services, settings }: ApiDependencies, job: Job, person: Person): Promise<JobStart> {
+  const service = services.get(job.service);
   const contract = job.contractId === null ? undefined : await findVisibleContract(db, person, job.contractId);
-  const title = services.get(job.service)?.title ?? job.service;
+  const title = service?.title ?? job.service;
   const expected = formatCredits(job.expected);
   const maxCredits = formatCredits(job.maxCredits);
   return {
@@ -156,6 +167,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       `- expected ${sayCredits(job.expected)}, not to exceed ${sayCredits(job.maxCredits)}`,
       `- rate card ${job.rateCardVersion}, ${job.quoteId === null ? 'no quote' : `quote \`${job.quoteId}\``}`,
       `- input \`${job.inputDigest}\``,
+      ...(job.route ? [`- engine ${job.route.engine}, runner ${job.route.runner}`] : []),
       ...(job.project === null ? [] : [`- project ${job.project}`]),
       ...(job.comment === '' ? [] : ['', `> ${job.comment.replaceAll('\n', '\n> ')}`]),
     ].join('\n'),
@@ -169,8 +181,13 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       timeLimitSeconds: job.timeLimitSeconds,
       heartbeatSeconds: settings.heartbeatSeconds,
       parkedGraceSeconds: settings.parkedGraceSeconds,
+      ...(job.route && { taskQueue: taskQueueOf(job.route, programsOf(service, job.route)) }),
     },
   };
+}
+
+function programsOf(service: Service | undefined, { engine }: JobRoute): readonly string[] {
+  return service?.engines.find(({ name }) => name === engine)?.programs ?? [];
 }
 
 async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {

@@ -162,6 +162,14 @@ create table charges (
   constraint charges_job_id_key UNIQUE (job_id)
 );
 
+create table compute_offers (
+  worker text not null,
+  runner text not null,
+  engine text not null,
+  offered_at timestamp with time zone not null,
+  constraint compute_offers_pkey PRIMARY KEY (worker, runner, engine)
+);
+
 create table contract_bookings (
   contract_id uuid not null,
   key text not null,
@@ -336,10 +344,13 @@ create table jobs (
   submitted_at timestamp with time zone not null,
   ended_at timestamp with time zone,
   project text,
+  runner text,
+  engine text,
   constraint job_ended_has_ended_at CHECK (((state = ANY (ARRAY['settled'::text, 'rejected'::text, 'released'::text])) = (ended_at IS NOT NULL))),
   constraint job_expected_within_its_cap CHECK (((0 <= expected) AND (expected <= max_credits))),
   constraint job_progress_in_millionths CHECK (((progress >= 0) AND (progress <= 1000000))),
   constraint job_project_is_short CHECK (((length(project) >= 1) AND (length(project) <= 100))),
+  constraint job_route_is_whole CHECK (((runner IS NULL) = (engine IS NULL))),
   constraint job_state_is_known CHECK ((state = ANY (ARRAY['reserving'::text, 'reserved'::text, 'running'::text, 'parked'::text, 'settling'::text, 'settled'::text, 'rejected'::text, 'released'::text]))),
   constraint jobs_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint jobs_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
@@ -626,6 +637,7 @@ create table quotes (
   max_credits bigint not null,
   quoted_at timestamp with time zone not null,
   valid_until timestamp with time zone not null,
+  facts jsonb,
   constraint quote_scenarios_are_ordered CHECK (((0 <= low) AND (low <= expected) AND (expected <= high) AND (high <= max_credits))),
   constraint quotes_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint quotes_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
@@ -816,6 +828,7 @@ CREATE UNIQUE INDEX allocations_of_a_seat ON public.allocations USING btree (reg
 CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id, COALESCE((user_id)::text, project), period) WHERE (closed_at IS NULL);
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
+CREATE INDEX compute_offers_by_age ON public.compute_offers USING btree (offered_at);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
 CREATE UNIQUE INDEX contract_users_open ON public.contract_users USING btree (contract_id, user_id) WHERE (removed_at IS NULL);
 CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
@@ -1676,6 +1689,7 @@ grant insert, select, update on table budget_periods to holdfast_application;
 grant insert, select on table budgets to holdfast_application;
 grant select on table canonical_operations to holdfast_application;
 grant insert, select on table charges to holdfast_application;
+grant delete, insert, select, update on table compute_offers to holdfast_application;
 grant insert, select on table contract_bookings to holdfast_application;
 grant insert, select on table contract_changes to holdfast_application;
 grant insert, select, update on table contract_users to holdfast_application;

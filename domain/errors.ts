@@ -47,6 +47,7 @@ export const REFUSALS = {
   unsupported_media_type: { status: 415, retry: false, title: 'This content type is not accepted here' },
   idempotency_key_reused: { status: 422, retry: false, title: 'The Idempotency-Key was used with another request' },
   input_invalid: { status: 422, retry: false, title: 'The input cannot be run' },
+  engine_not_offered: { status: 422, retry: false, title: 'No compute worker has the engine that this input needs' },
   service_not_sold: { status: 422, retry: false, title: 'The rate card in force has no rate for this service' },
   nothing_to_withdraw: { status: 422, retry: false, title: 'The selection holds no credits to withdraw' },
   lot_invalid: { status: 422, retry: false, title: 'A lot cannot be granted like this' },

@@ -135,7 +135,7 @@ class JobRun {
     const scope = new CancellationScope({ cancellable: true });
     const { run } = proxyActivities<RunActivities>({
       activityId: 'run',
-      taskQueue: EMBEDDED_TASK_QUEUE,
+      taskQueue: this.input.taskQueue ?? EMBEDDED_TASK_QUEUE,
       heartbeatTimeout: `${heartbeatSeconds} seconds`,
       // Parked time counts here and not in the job's own limit; the runner enforces that one.
       startToCloseTimeout: `${timeLimitSeconds + 2 * parkedGraceSeconds + 3_600} seconds`,

@@ -25,6 +25,8 @@ export interface JobInput {
   readonly heartbeatSeconds: number;
   /** How long a parked job waits for credits or consent before it is stopped and settled. */
   readonly parkedGraceSeconds: number;
+  /** Where the run is taken from; without it from the embedded runner's. */
+  readonly taskQueue?: string;
 }
 
 export type ReservationOutcome =
