@@ -89,7 +89,7 @@ export async function priceRequest(
 }
 
 /**
- * Where a job would run now.
+ * Where a job would run now; nowhere when no engine runs it.
  *
  * @param job `wanted` is the runner that the submitter asks for.
  * @throws BillingError `engine_not_offered`.
@@ -98,7 +98,8 @@ export async function routeOf(
   { db }: Pick<ApiDependencies, 'db'>,
   service: Service,
   job: { facts: unknown; parameters: unknown; at: Instant; wanted?: RunnerName | undefined },
-): Promise<Route> {
+): Promise<Route | null> {
+  if (service.engines.length === 0) return null;
   const { facts, parameters, at, wanted } = job;
   const engines = enginesOf(service, facts, parameters);
   const offers = await offersSince(db, addMilliseconds(at, -OFFERED_MS));

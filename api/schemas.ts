@@ -12,6 +12,7 @@ import { RESULTS } from '../domain/noticeDelivery';
 import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
 import { RUNNERS } from '../domain/route';
+import { SESSION_ENDS } from '../domain/session';
 import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
 import {
   amount,
@@ -192,6 +193,39 @@ export const preview = z
     ),
   })
   .meta({ id: 'Preview', description: 'What variants of a job would cost now. Nothing is kept of it.' });
+
+export const sessionRequest = z
+  .strictObject({
+    design: digest.describe('The design’s file, uploaded before.'),
+    contractId: uuid.nullable().default(null).describe('Null spends individual credits alone.'),
+    maxCredits: amount.describe('Not to exceed: what the session may cost.'),
+    project: projectName.optional(),
+    comment: text(500).default(''),
+  })
+  .meta({ id: 'SessionRequest' });
+
+const choices = z.record(z.string().max(100), z.string().max(100));
+
+export const sessionActivity = z
+  .strictObject({ choices: choices.default({}).describe('What was chosen: option to choice.') })
+  .meta({ id: 'SessionActivity', description: 'A sign of life of the session’s user.' });
+
+export const session = z
+  .object({
+    id: uuid.describe('Also the id of its job.'),
+    state: z.enum(['open', 'ended']),
+    design: digest,
+    contractId: uuid.nullable(),
+    isAdministrator: z.boolean().describe('An administrator’s own look, which costs nothing.'),
+    choices,
+    openedAt: instant,
+    activeAt: instant,
+    warnAt: instant.nullable().describe('When a user who does nothing is warned; null in an ended session.'),
+    endsAt: instant.describe('When it ends unless somebody goes on, or when it ended.'),
+    endedFor: z.enum(SESSION_ENDS).nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Session', description: 'A configuration session.' });
 
 const jobOptions = {
   timeLimitSeconds: z

@@ -39,6 +39,8 @@ export interface Submission {
   readonly body: JobRequest;
   readonly resourceId: string;
   readonly claimedAt: Instant;
+  /** It comes from the session that the job is. */
+  readonly isSession?: boolean;
   /** Whether the key was claimed before, so that the job may exist already. */
   readonly isRepeat: boolean;
 }
@@ -105,6 +107,7 @@ async function quotedTerms(
   const rates = await ratesOf(db, quote.rateCardVersion, quote.service);
   const service = services.get(quote.service);
   if (!service) throw notFound('service');
+  mustBeAJob(service);
   return {
     contractId: quote.contractId,
     service: quote.service,
@@ -123,9 +126,15 @@ async function quotedTerms(
   };
 }
 
+/** A session begins where its user is, and not with a job. */
+function mustBeAJob({ name, engines }: Service): void {
+  if (engines.length > 0) return;
+  throw new BillingError('invalid_request', `body.service: a ${name} is opened with POST /v1/sessions`);
+}
+
 async function ownTerms(
   dependencies: ApiDependencies,
-  { person, claimedAt }: Submission,
+  { person, claimedAt, isSession }: Submission,
   body: Extract<JobRequest, { maxCredits: string }>,
 ): Promise<Terms> {
   const maxCredits = parseCredits(body.maxCredits);
@@ -137,6 +146,7 @@ async function ownTerms(
     );
   }
   const priced = await priceRequest(dependencies, person, body, claimedAt);
+  if (!isSession) mustBeAJob(priced.definition);
   return {
     contractId: body.contractId,
     service: priced.service,
@@ -181,6 +191,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       timeLimitSeconds: job.timeLimitSeconds,
       heartbeatSeconds: settings.heartbeatSeconds,
       parkedGraceSeconds: settings.parkedGraceSeconds,
+      ...(service?.engines.length === 0 && { isSession: true }),
       ...(job.route && { taskQueue: taskQueueOf(job.route, programsOf(service, job.route)) }),
     },
   };

@@ -15,6 +15,7 @@ import { noticeCommands } from './commands/notices';
 import { peopleCommands } from './commands/people';
 import { purchaseCommands } from './commands/purchases';
 import { refundCommands } from './commands/refunds';
+import { sessionCommands } from './commands/sessions';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
 import { verifyCommands } from './commands/verify';
@@ -41,6 +42,7 @@ export function buildProgram(terminal: Terminal): Command {
   for (const add of [
     submitCommands,
     jobCommands,
+    sessionCommands,
     creditCommands,
     contractCommands,
     peopleCommands,

@@ -8,6 +8,7 @@ import { createDigestActivities } from '../activities/digests';
 import { createJobActivities } from '../activities/jobActivities';
 import { createNoticeDelivery } from '../activities/notices';
 import { createReconcileActivities } from '../activities/reconcile';
+import { createSessionActivities } from '../activities/sessions';
 import { createWithdrawalActivities } from '../activities/withdrawals';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
@@ -113,6 +114,7 @@ export async function serveJobs(config: Config): Promise<void> {
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
       ...createJobActivities({ ledger }),
+      ...createSessionActivities({ db, store: await createObjectStore(config.objects) }),
       ...createReconcileActivities({ ...reconciling, youngMs: config.reconcileAfterSeconds * 1_000 }),
     },
     maxCachedWorkflows: 500,

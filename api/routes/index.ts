@@ -16,6 +16,7 @@ import { purchaseRoutes } from './purchases';
 import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
+import { sessionRoutes } from './sessions';
 import { spenderRoutes } from './spenders';
 import { transferRoutes } from './transfers';
 import { withdrawalRoutes } from './withdrawals';
@@ -27,6 +28,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...inputRoutes(dependencies),
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),
+    ...sessionRoutes(dependencies),
     ...peopleRoutes(dependencies),
     ...contractRoutes(dependencies),
     ...authorisationRoutes(dependencies),

@@ -65,6 +65,7 @@ const OTHER_TABLES = [
   'packs',
   'purchases',
   'results',
+  'sessions',
   'unsubscribe_tokens',
   'users',
   'withdrawal_lots',

@@ -16,6 +16,7 @@ import { createContractActivities } from '../../activities/contracts';
 import { createJobActivities } from '../../activities/jobActivities';
 import type { NoticeDelivery } from '../../activities/notices';
 import { createRunActivities } from '../../activities/run';
+import { createSessionActivities } from '../../activities/sessions';
 import { createSlots } from '../../activities/slots';
 import { createWithdrawalActivities } from '../../activities/withdrawals';
 import { type ApiDependencies, createApp } from '../../api/app';
@@ -211,7 +212,10 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
           namespace,
           taskQueue: JOBS_TASK_QUEUE,
           workflowBundle: { codePath },
-          activities: createJobActivities({ ledger: database.ledger }),
+          activities: {
+            ...createJobActivities({ ledger: database.ledger }),
+            ...createSessionActivities({ db: database.db, store: dependencies.store }),
+          },
         }),
       );
     },
