@@ -204,6 +204,66 @@ export const sessionRequest = z
   })
   .meta({ id: 'SessionRequest' });
 
+const workCounters = z
+  .record(z.string().regex(/^[a-z][A-Za-z0-9]{0,63}$/), z.int().min(0))
+  .refine((counters) => Object.keys(counters).length <= 64, 'at most 64 counters');
+
+export const externalClaimRequest = z
+  .strictObject({
+    agent: text(100).describe('Who claims, for people: a host or a cluster.'),
+    engines: z
+      .array(
+        z
+          .string()
+          .regex(/^[a-z][a-z0-9-]*$/)
+          .max(60),
+      )
+      .min(1)
+      .max(50),
+  })
+  .meta({ id: 'ExternalClaimRequest', description: 'The engines that the claimer runs.' });
+
+export const externalClaim = z
+  .object({
+    token: z.string().describe('Fits this attempt alone; send it as Attempt-Token.'),
+    jobId: uuid,
+    attempt: count,
+    engine: z.string(),
+    parameters,
+    timeLimitSeconds: z.number(),
+    memoryBytesMax: count,
+    heartbeatSeconds: z.number().describe('Report at least this often, or the attempt is taken for lost.'),
+  })
+  .meta({ id: 'ExternalClaim', description: 'A run for the claimer alone.' });
+
+export const externalReport = z
+  .strictObject({
+    seq: z.int().min(1).describe('Counts the reports of the attempt from 1.'),
+    fraction: z.number().min(0).max(1),
+    counters: workCounters,
+    cpuSeconds: z.number().min(0).default(0),
+    peakMemoryBytes: z.int().min(0).default(0),
+    isSuspended: z.boolean().default(false),
+  })
+  .meta({ id: 'ExternalReport', description: 'What an attempt has done so far, in figures that never fall.' });
+
+export const externalWish = z
+  .object({ wants: z.enum(['run', 'suspend', 'stop']) })
+  .meta({ id: 'ExternalWish', description: 'What the attempt is to do now.' });
+
+export const externalResult = z
+  .object({ name: z.string(), digest, size: count, mediaType: z.string() })
+  .meta({ id: 'ExternalResult' });
+
+export const externalEnd = z
+  .strictObject({
+    kind: z.enum(['completed', 'stopped', 'input-failed', 'engine-failed']),
+    message: text(2000).default(''),
+    counters: workCounters,
+    statistics: workCounters.nullable().default(null).describe('Counters as the program itself states them.'),
+  })
+  .meta({ id: 'ExternalEnd' });
+
 const choices = z.record(z.string().max(100), z.string().max(100));
 
 export const sessionActivity = z

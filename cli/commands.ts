@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { Refused } from './client';
 import { aboutCommands } from './commands/about';
+import { agentCommands } from './commands/agent';
 import { allocationCommands } from './commands/allocations';
 import { budgetCommands } from './commands/budgets';
 import { calendarCommands } from './commands/calendar';
@@ -59,6 +60,7 @@ export function buildProgram(terminal: Terminal): Command {
     exportCommands,
     aboutCommands,
     demoCommands,
+    agentCommands,
   ]) {
     add(program, terminal);
   }

@@ -3,8 +3,9 @@ import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
+import { createExternalBoard } from '../activities/externalBoard';
 import { createRunActivities, type RunDependencies } from '../activities/run';
-import { createSlots } from '../activities/slots';
+import { createSlots, type Slots } from '../activities/slots';
 import { connect, type Db, isUnavailable } from '../db/client';
 import { offerEngines, withdrawOffers } from '../db/computeOffers';
 import { createObjectStore } from '../db/objectStore';
@@ -12,6 +13,7 @@ import { packageRoot } from '../dev/root';
 import { jobWorkflowId } from '../domain/job';
 import { type Route, type RunnerName, taskQueueOf } from '../domain/route';
 import { createEmbeddedRunner } from '../runners/embedded';
+import { createExternalRunner, type ExternalBoard } from '../runners/external';
 import type { Runner } from '../runners/runner';
 import { SERVICES } from '../services';
 import { runReportedSignal } from '../workflows/messages';
@@ -26,11 +28,13 @@ const SHUTDOWN_GRACE = '1s';
 /** Well within the time after which the API takes an offer for gone. */
 const OFFER_EVERY_MS = 30_000;
 
-/** A runner of this machine, and the installed programs that its engines may drive. */
+/** A runner, and what it is good for. */
 interface Offered {
   readonly name: RunnerName;
   readonly runner: Runner;
-  readonly programs: readonly string[];
+  /** The installed programs that its engines may drive; `'elsewhere'` where others have and offer them. */
+  readonly programs: readonly string[] | 'elsewhere';
+  readonly slots: Slots;
 }
 
 /** Runs engines until a signal comes. */
@@ -42,12 +46,11 @@ export async function serveCompute(config: Config): Promise<void> {
   const client = await temporalClient(config);
   const workFolder = join(config.home, 'work');
   const worker = `${hostname()}/${process.pid}`;
-  const slots = createSlots(availableParallelism());
-  const dependencies: Omit<RunDependencies, 'runner'> = {
+  const store = await createObjectStore(config.objects);
+  const dependencies: Omit<RunDependencies, 'runner' | 'slots'> = {
     db,
-    store: await createObjectStore(config.objects),
+    store,
     services: SERVICES,
-    slots,
     workFolder,
     memoryBytesMax: MEMORY_BYTES_MAX,
     worker,
@@ -64,12 +67,13 @@ export async function serveCompute(config: Config): Promise<void> {
     },
     log,
   };
-  const runners = await runnersOf(workFolder);
+  const runners = runnersOf(workFolder, createExternalBoard({ db, store, now }));
   const workers: Worker[] = [];
-  for (const { runner, queues } of runners.map((offered) => ({ ...offered, queues: queuesOf(offered) }))) {
+  for (const offered of runners) {
+    const { runner, slots } = offered;
     await runner.sweep();
-    const activities = createRunActivities({ ...dependencies, runner });
-    for (const taskQueue of queues) {
+    const activities = createRunActivities({ ...dependencies, runner, slots });
+    for (const taskQueue of queuesOf(offered)) {
       workers.push(
         await Worker.create({
           connection,
@@ -92,19 +96,30 @@ export async function serveCompute(config: Config): Promise<void> {
   await db.destroy();
 }
 
-async function runnersOf(workFolder: string): Promise<Offered[]> {
+function runnersOf(workFolder: string, board: ExternalBoard): Offered[] {
   const enginesFolder = join(packageRoot(), 'dist', 'engines');
-  return [{ name: 'embedded', runner: createEmbeddedRunner({ enginesFolder, workFolder }), programs: [] }];
+  const here = createSlots(availableParallelism());
+  return [
+    { name: 'embedded', runner: createEmbeddedRunner({ enginesFolder, workFolder }), programs: [], slots: here },
+    // What computes elsewhere takes no processor here.
+    {
+      name: 'external',
+      runner: createExternalRunner({ board }),
+      programs: 'elsewhere',
+      slots: createSlots(RUNS_HELD_MAX),
+    },
+  ];
 }
 
 /** The engines that a runner can run here, each with the programs that it drives. */
 function enginesOf({ programs }: Offered) {
   return [...SERVICES.values()]
     .flatMap(({ engines }) => engines)
-    .filter((engine) => (engine.programs ?? []).every((program) => programs.includes(program)));
+    .filter((engine) => programs === 'elsewhere' || (engine.programs ?? []).every((one) => programs.includes(one)));
 }
 
 function routesOf(offered: Offered): Route[] {
+  if (offered.programs === 'elsewhere') return [];
   return enginesOf(offered).map(({ name }) => ({ runner: offered.name, engine: name }));
 }
 

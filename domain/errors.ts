@@ -40,6 +40,7 @@ export const REFUSALS = {
   order_number_reused: { status: 409, retry: false, title: 'Another purchase has this order number' },
   purchase_allocated: { status: 409, retry: false, title: 'The purchase is allocated to another contract' },
   purchase_expired: { status: 409, retry: false, title: 'The twelve months of the purchase are over' },
+  attempt_over: { status: 409, retry: false, title: 'The attempt is over' },
   session_ended: { status: 409, retry: false, title: 'The session has ended' },
   quote_expired: { status: 409, retry: false, title: 'The quote is no longer valid' },
   precondition_failed: { status: 412, retry: false, title: 'Somebody changed it meanwhile' },

@@ -6,6 +6,7 @@ import { budgetRoutes } from './budgets';
 import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
 import { contractRoutes } from './contracts';
+import { externalRoutes } from './external';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
@@ -43,6 +44,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...withdrawalRoutes(dependencies),
     ...transferRoutes(dependencies),
     ...noticeRoutes(dependencies),
+    ...externalRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }

@@ -48,6 +48,8 @@ const OTHER_TABLES = [
   'contracts',
   'customers',
   'digest_entries',
+  'external_results',
+  'external_runs',
   'idempotency_keys',
   'imports',
   'input_uploads',
