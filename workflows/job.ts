@@ -20,7 +20,7 @@ import {
 } from '@temporalio/workflow';
 import type { RunActivities, RunOutcome } from '../activities/run';
 import { parseCredits } from '../domain/credits';
-import type { Closing, JobState, ParkedFor, Rejection, RunReport } from '../domain/job';
+import type { Closing, JobState, ParkedFor, Rejection, ReportedCost, RunReport } from '../domain/job';
 import type { JobEnd } from '../domain/rateCard';
 import { sessionWorkflowId } from '../domain/session';
 import { bill } from './billing';
@@ -70,6 +70,7 @@ class JobRun {
   private maxCredits: string;
   private metered = '0';
   private forecast = '0';
+  private needs = '0';
   private parkedFor: ParkedFor | null = null;
   private parkedAtMs = 0;
   /** How often more was asked for, and how often more was reserved. */
@@ -218,18 +219,25 @@ class JobRun {
     return { end: 'platform-failed', message: `The platform failed to run the job: ${cause}` };
   }
 
-  /** Brings the reservation up to the forecast; a refusal leaves a parked job parked. */
+  /** Brings the reservation up to what is needed, or to the forecast at least; a refusal leaves a parked job parked. */
   private async topUp(): Promise<void> {
     this.attention = false;
-    const ordinal = ++this.topUpsAsked;
-    const target = this.forecast;
-    const result = await bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
+    let result = await this.askForTopUp(this.needs);
+    const isTooMuch = result.refused?.code === 'insufficient_credits';
+    if (isTooMuch && parseCredits(this.forecast) < parseCredits(this.needs)) {
+      result = await this.askForTopUp(this.forecast);
+    }
     if (result.reserved !== this.reserved) this.topUps++;
     this.reserved = result.reserved;
     this.draws = result.draws;
     this.maxCredits = result.maxCredits;
     this.note = result.refused?.message ?? '';
     this.show();
+  }
+
+  private askForTopUp(target: string) {
+    const ordinal = ++this.topUpsAsked;
+    return bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
   }
 
   private async close({ end, message }: Ended): Promise<JobSummary> {
@@ -304,9 +312,10 @@ class JobRun {
     this.show();
   }
 
-  private noteCost({ metered, forecast }: { metered: string; forecast: string }): void {
+  private noteCost({ metered, forecast, needs = forecast }: ReportedCost): void {
     this.metered = metered;
     this.forecast = forecast;
+    this.needs = needs;
   }
 
   private wake(): void {
