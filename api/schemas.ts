@@ -654,6 +654,19 @@ export const charge = z
     netCharged: amount.describe('What remains charged.'),
     netAbsorbed: amount.describe('What the provider still bears.'),
     refunds: z.array(refund),
+    flags: z
+      .array(
+        z.object({
+          attempt: count,
+          counter: z.string(),
+          counted: z.number(),
+          stated: z.number(),
+          message: z.string(),
+        }),
+      )
+      .describe(
+        'Where what was counted differs from what the program itself states. The charge stands on what was counted.',
+      ),
     bookedAt: instant,
     recordedAt: instant,
     links: z.record(z.string(), z.string()),

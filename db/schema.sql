@@ -456,6 +456,18 @@ create table lots (
   constraint lots_pkey PRIMARY KEY (id)
 ) with (fillfactor=50);
 
+create table meter_disagreements (
+  job_id uuid not null,
+  attempt integer not null,
+  counter text not null,
+  counted bigint not null,
+  stated bigint not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint meters_that_disagree_differ CHECK ((counted <> stated)),
+  constraint meter_disagreements_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES attempts(job_id, number),
+  constraint meter_disagreements_pkey PRIMARY KEY (job_id, attempt, counter)
+);
+
 create table migrations (
   name text not null,
   sha256 text not null,
@@ -1695,6 +1707,7 @@ CREATE TRIGGER lots_are_never_deleted BEFORE DELETE OR TRUNCATE ON lots FOR EACH
 CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCTION begin_whole();
 CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at, grace_until ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
 CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
+CREATE TRIGGER meter_disagreements_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON meter_disagreements FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER notice_attempts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER notice_bounces_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_bounces FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1792,6 +1805,7 @@ grant insert, select, update on table jobs to holdfast_application;
 grant insert, select on table links to holdfast_application;
 grant select on table loaded_lots to holdfast_application;
 grant insert, select on table lots to holdfast_application;
+grant insert, select on table meter_disagreements to holdfast_application;
 grant select on table migrations to holdfast_application;
 grant select on table moves to holdfast_application;
 grant insert, select on table notice_attempts to holdfast_application;

@@ -55,6 +55,7 @@ const OTHER_TABLES = [
   'input_uploads',
   'inputs',
   'job_events',
+  'meter_disagreements',
   'migrations',
   'notice_attempts',
   'notice_bounces',
