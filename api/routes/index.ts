@@ -14,6 +14,8 @@ import { noticeRoutes } from './notices';
 import { peopleRoutes } from './people';
 import { purchaseRoutes } from './purchases';
 import { quoteRoutes } from './quotes';
+import { rateCardDraftRoutes } from './rateCardDrafts';
+import { rateCardRoutes } from './rateCards';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
 import { spenderRoutes } from './spenders';
@@ -24,6 +26,8 @@ import { withdrawalRoutes } from './withdrawals';
 export function allRoutes(dependencies: ApiDependencies): Route[] {
   return [
     ...serviceRoutes(dependencies),
+    ...rateCardRoutes(dependencies),
+    ...rateCardDraftRoutes(dependencies),
     ...inputRoutes(dependencies),
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),

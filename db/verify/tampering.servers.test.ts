@@ -63,6 +63,7 @@ const OTHER_TABLES = [
   'notices',
   'packs',
   'purchases',
+  'rate_card_drafts',
   'results',
   'unsubscribe_tokens',
   'users',
