@@ -14,6 +14,7 @@ import { jobCommands } from './commands/jobs';
 import { noticeCommands } from './commands/notices';
 import { peopleCommands } from './commands/people';
 import { purchaseCommands } from './commands/purchases';
+import { rateCardCommands } from './commands/rateCards';
 import { refundCommands } from './commands/refunds';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
@@ -45,6 +46,7 @@ export function buildProgram(terminal: Terminal): Command {
     contractCommands,
     peopleCommands,
     purchaseCommands,
+    rateCardCommands,
     allocationCommands,
     calendarCommands,
     chargeCommands,
