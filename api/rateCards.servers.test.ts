@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { rows } from '../db/client';
+import { changeRateCardDraft, deleteRateCardDraft, publishRateCardDraft } from '../db/rateCardDrafts';
 import { DEMO } from '../db/seed';
 import { addMilliseconds, instantOfMilliseconds } from '../domain/instant';
 import type { RateCard, ServiceRates } from '../domain/rateCard';
@@ -180,7 +181,11 @@ describe('a draft', () => {
     expect((await drafting({ effectiveAt: first.body.effectiveAt }, { key })).body).toEqual(first.body);
     const read = await api.ask('GET', `${DRAFTS}/${id}`, { as: 'finance' });
     expect([read.body, read.headers.get('etag')]).toEqual([first.body, '"1"']);
-    const changed = await change(first.body, { effectiveAt: null });
+    const changing = randomUUID();
+    const changed = await change(first.body, { effectiveAt: null }, { key: changing });
+    // The answer was forgotten by a crash: what was done is found again.
+    await api.owner('idempotency_keys').where({ key: changing }).update({ status: null, response: null });
+    expect((await change(first.body, { effectiveAt: null }, { key: changing })).body).toEqual(changed.body);
     expect(changed).toMatchObject({ status: 200, body: { id, title: 'changed', revision: 2, effectiveAt: null } });
     expect(await change(first.body, {})).toMatchObject({ status: 412, body: { code: 'precondition_failed' } });
     expect(await change(changed.body, {}, { headers: {} })).toMatchObject({ status: 428 });
@@ -200,6 +205,20 @@ describe('a draft', () => {
     const answers = await Promise.all(Array.from({ length: 8 }, (_, n) => change(draft, { title: `by ${n}` })));
     expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(7).fill(412)]);
     expect((await api.ask('GET', `${DRAFTS}/${draft.id}`, { as })).body).toMatchObject({ revision: 2 });
+  });
+
+  it('that was changed between a look and a write is neither changed, nor deleted, nor published', async () => {
+    const { id } = await makeDraft();
+    const read = { id, revision: 1 };
+    const by = { actor: 'test', at: now() };
+    const card = { title: 'first', effectiveAt: null, services };
+    await changeRateCardDraft(api.db, read, card, by);
+    const stale = { code: 'precondition_failed' };
+    await expect(changeRateCardDraft(api.db, read, { ...card, title: 'lost' }, by)).rejects.toMatchObject(stale);
+    await expect(deleteRateCardDraft(api.db, read)).rejects.toMatchObject(stale);
+    const publishing = { ...read, ...by, requestId: randomUUID(), objectionsTo: () => [] };
+    await expect(publishRateCardDraft(api.db, publishing)).rejects.toMatchObject(stale);
+    expect((await api.ask('GET', `${DRAFTS}/${id}`, { as })).body).toMatchObject({ title: 'first', revision: 2 });
   });
 
   it('is refused with everything that is wrong with it', async () => {
@@ -415,7 +434,13 @@ describe('a job', () => {
         const { status, body } = await api.ask('GET', `/v1/jobs/${job.body.id}/charge`);
         return status === 200 && body;
       });
-    expect(await chargeOf(submitted)).toMatchObject({ rateCardVersion: SEEDED, charged: '5' });
+    expect(await chargeOf(submitted)).toMatchObject({
+      rateCardVersion: SEEDED,
+      lines: [{ price: '5' }],
+      rated: '5',
+      charged: '5',
+      absorbed: '0',
+    });
     expect(await chargeOf(unquoted)).toMatchObject({ rateCardVersion: card.version, charged: '9' });
   });
 });

@@ -1,6 +1,8 @@
 /**
  * The published rates that a new installation starts with: their history in dated versions, each a whole card. Version 1
  * was published when only two of the services ran here; it is kept as it was, and version 5 for the same instant has its place.
+ *
+ * No version may be added here any more: from 8 on each installation numbers what it publishes itself.
  */
 import { parseInstant } from '../domain/instant';
 import type { Rate, RateCard, ServiceRates, UnitPrice } from '../domain/rateCard';

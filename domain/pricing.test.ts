@@ -1,10 +1,11 @@
 /** Tiers, blocks and bounds of prices, each against the sum that a person would write down. */
 import * as fc from 'fast-check';
 import { amount } from '../test/builders/ledger';
-import { perUnit } from '../test/builders/rates';
+import { aDossier, perUnit } from '../test/builders/rates';
 import { holds } from '../test/builders/seed';
+import { assess, recomputeDossier } from './charge';
 import { credits, formatCredits, minCredits, parseCredits } from './credits';
-import type { PricingModel, Rounding, Tier } from './rateCard';
+import type { PricingModel, Rate, Rounding, Tier } from './rateCard';
 import { rateUsage } from './rating';
 import { quantity } from './usage';
 
@@ -112,6 +113,26 @@ describe('blocks', () => {
     expect(below.exact).toMatch(/^\d+\/\d+$/);
     expect(rated(big, units('4500000000000'), 'nearest-credit').total).toBe(amount('1'));
   });
+});
+
+test('a charge in tiers and parts of blocks explains itself to who recomputes it, and a changed fraction does not', () => {
+  const rates: Rate[] = [
+    { meter: 'megapixels', unit: 'Mpx', model: { kind: 'block', size: '3', price: '1', rounding: 'pro-rata' } },
+    { meter: 'rays', unit: 'ray', model: graduated },
+  ];
+  const given = aDossier();
+  const terms = { ...given.terms, rates: { ...given.terms.rates, rates } };
+  const { rating, actual } = assess(terms, 'completed', given.usage);
+  expect(rating.exact).toBe('490249/60');
+  const dossier = {
+    ...given,
+    terms,
+    rating: { ...rating, total: formatCredits(rating.total) },
+    absorbed: formatCredits(actual - parseCredits(given.charged)),
+  };
+  expect(recomputeDossier(dossier)).toEqual([]);
+  const changed = { ...dossier, rating: { ...dossier.rating, exact: '8171/1' } };
+  expect(recomputeDossier(changed)).toEqual([expect.stringMatching(/^the exact sum says 8171\/1, the dossier gives/)]);
 });
 
 describe('bounds', () => {
