@@ -67,6 +67,7 @@ const OTHER_TABLES = [
   'notices',
   'packs',
   'purchases',
+  'rate_card_drafts',
   'results',
   'sessions',
   'unsubscribe_tokens',
