@@ -37,7 +37,9 @@ async function readGuide(): Promise<Guide> {
   const files = new Map<string, string>();
   const commands: string[] = [];
   let named: string | undefined;
-  for (const [, path, language, code = ''] of text.matchAll(/^`(word-count\/[\w./-]+)`|^```(\w+)\n([\s\S]*?)^```$/gm)) {
+  for (const [, path, language, code = ''] of text.matchAll(
+    /^\*\*(word-count\/[\w./-]+)\*\*|^```(\w+)\n([\s\S]*?)^```$/gm,
+  )) {
     if (path !== undefined) named = path;
     else if (language === 'sh') commands.push(code);
     else if (named !== undefined) files.set(named, code);
