@@ -8,6 +8,7 @@ import { BillingError } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import { type Forecast, rateEstimate } from '../domain/quote';
 import type { ServiceRates } from '../domain/rateCard';
+import { NotRatable } from '../domain/rating';
 import type { Dimensions, Estimate } from '../domain/usage';
 import type { ApiDependencies } from './app';
 import { notFound } from './problems';
@@ -64,8 +65,19 @@ export async function priceRequest(
     estimate,
     rateCardVersion: card.version,
     rates,
-    forecast: rateEstimate(rates, dimensions, estimate),
+    forecast: forecastOf(rates, dimensions, estimate),
   };
+}
+
+/** A card can name a class or a dimension that the service does not give; whoever asks for a price is told, and why. */
+function forecastOf(rates: ServiceRates, dimensions: Dimensions, estimate: Estimate): Forecast {
+  try {
+    return rateEstimate(rates, dimensions, estimate);
+  } catch (cause) {
+    if (!(cause instanceof NotRatable)) throw cause;
+    const sentence = `The rates in force cannot price this job of ${rates.service}: ${cause.message}. Tell the provider.`;
+    throw new BillingError('service_not_sold', sentence, {}, { cause });
+  }
 }
 
 function parametersInvalid(error: z.ZodError): BillingError {
