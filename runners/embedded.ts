@@ -25,7 +25,7 @@ export function createEmbeddedRunner({ enginesFolder, workFolder }: EmbeddedRunn
     name: 'embedded',
     async start(spec) {
       if (!ENGINE_NAME.test(spec.engine.name)) throw new RangeError(`not a name of an engine: ${spec.engine.name}`);
-      const program = join(enginesFolder, spec.engine.name, 'main.js');
+      const program = spec.engine.main ?? join(enginesFolder, spec.engine.name, 'main.js');
       await access(program);
       await layOut(spec);
       const child = spawn(process.execPath, [`--max-old-space-size=${oldSpaceMiB(spec.memoryBytesMax)}`, program], {

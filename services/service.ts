@@ -24,8 +24,10 @@ export type Counters = Readonly<Record<string, number>>;
 
 /** A program that runs jobs and speaks the protocol of `engines/README.md`. */
 export interface Engine {
-  /** A folder of `engines/`. */
+  /** A folder of `engines/`, unless `main` says where it is. */
   readonly name: string;
+  /** The absolute path of the main file of an engine that is not ours. */
+  readonly main?: string;
   /** Commands of installed programs that it drives, which run in a sandbox; none when the engine is all there is. */
   readonly programs?: readonly string[];
   /** What happens to an attempt that was lost. */
@@ -45,7 +47,7 @@ export interface Service<Parameters = unknown, Facts = unknown> {
   readonly accepts: readonly { readonly extension: string; readonly mediaType: string; readonly title: string }[];
   readonly inputBytesMax: number;
   readonly meters: readonly Meter[];
-  /** The engines that can run its jobs, best first. */
+  /** The engines that can run its jobs, best first; none for what a workflow keeps, such as a session. */
   readonly engines: readonly Engine[];
   /**
    * Reads what the estimate needs out of an input file, never trusting it: bounded memory and time, no other file

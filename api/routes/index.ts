@@ -6,6 +6,7 @@ import { budgetRoutes } from './budgets';
 import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
 import { contractRoutes } from './contracts';
+import { externalRoutes } from './external';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
@@ -18,6 +19,7 @@ import { rateCardDraftRoutes } from './rateCardDrafts';
 import { rateCardRoutes } from './rateCards';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
+import { sessionRoutes } from './sessions';
 import { spenderRoutes } from './spenders';
 import { transferRoutes } from './transfers';
 import { withdrawalRoutes } from './withdrawals';
@@ -31,6 +33,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...inputRoutes(dependencies),
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),
+    ...sessionRoutes(dependencies),
     ...peopleRoutes(dependencies),
     ...contractRoutes(dependencies),
     ...authorisationRoutes(dependencies),
@@ -45,6 +48,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...withdrawalRoutes(dependencies),
     ...transferRoutes(dependencies),
     ...noticeRoutes(dependencies),
+    ...externalRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }

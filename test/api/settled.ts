@@ -65,6 +65,7 @@ export async function reservedJob(
     timeLimitSeconds: 60,
     comment: '',
     project,
+    route: null,
     submittedAt: at,
   });
   const reserved = await reserveJob(ledger, { jobId, at });
