@@ -443,4 +443,20 @@ describe('a job', () => {
     });
     expect(await chargeOf(unquoted)).toMatchObject({ rateCardVersion: card.version, charged: '9' });
   });
+
+  it('that the rates in force cannot price is refused with the reason', async () => {
+    const model = { kind: 'by-class', dimension: 'sort', classes: { any: { price: '1' } } };
+    const misnamed = services.map((one) =>
+      one.service === 'simulation' ? { ...one, rates: [{ ...one.rates[0], model }] } : one,
+    );
+    const draft = await makeDraft({ effectiveAt: inDays(600), services: misnamed });
+    await publish(draft);
+    const input = await api.upload(NETLIST);
+    api.clock.aheadMs = 601 * DAY_MS;
+    const json = { service: 'simulation', input };
+    expect(await api.ask('POST', '/v1/quotes', { json })).toMatchObject({
+      status: 422,
+      body: { code: 'service_not_sold', detail: expect.stringContaining('has no price for sort (none)') },
+    });
+  });
 });
