@@ -35,10 +35,7 @@ export function refuseOthers({ keyword, parameters, line, rows }: Block): void {
   if (keyword === 'ELEMENT' && !TYPES.has(type)) {
     throw new InputFault(`line ${line}: elements are C3D8 or C3D8I here, not ${type.slice(0, 20)}`);
   }
-  if (keyword === 'ELASTIC') {
-    if (type !== '' && !/^ISO(TROPIC)?$/.test(type)) {
-      throw new InputFault(`line ${line}: a material is the same in all directions here (*ELASTIC, TYPE=ISO)`);
-    }
-    if ([...rows].length > 1) throw new InputFault(`line ${line}: a material does not depend on temperature here`);
+  if (keyword === 'ELASTIC' && [...rows].length > 1) {
+    throw new InputFault(`line ${line}: a material does not depend on temperature here`);
   }
 }

@@ -174,6 +174,10 @@ class Reader {
   }
 
   #readElastic(block: Block): void {
+    const type = block.parameters.get('TYPE') ?? 'ISO';
+    if (!/^ISO(TROPIC)?$/.test(type)) {
+      throw new InputFault(`line ${block.line}: a material is the same in all directions here (*ELASTIC, TYPE=ISO)`);
+    }
     const [row] = block.rows;
     if (!row)
       throw new InputFault(`line ${block.line}: *ELASTIC needs a line with Young's modulus and Poisson's ratio`);

@@ -20,8 +20,8 @@ export interface Outcome {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** Keywords of loads that are not concentrated forces: what they add up to is not read from the deck. */
-const OTHER_LOADS = ['DLOAD', 'DSLOAD', 'TEMPERATURE'];
+/** Keywords with which the forces on the model are others than those of *CLOAD: what they add up to is not known here. */
+const OTHER_LOADS = ['DLOAD', 'AMPLITUDE'];
 
 /** Writes `displacements.csv`, `stresses.csv`, `summary.json` and `deformed.svg`. */
 export function writeResults(model: Model, outcome: Outcome): void {
