@@ -89,20 +89,17 @@ function depthOf(points: readonly Point[]): number {
   return points.reduce((sum, point) => sum + dot(point, TOWARDS), 0) / points.length;
 }
 
+/** Of the diagonals; the third corner of a triangle stands for a fourth. */
 function normalOf([a = [0, 0, 0], b = a, c = b, d = c]: readonly Point[]): Point {
-  // Of the diagonals; for a triangle the last corner stands twice, which gives the same direction.
   const one = [c[0] - a[0], c[1] - a[1], c[2] - a[2]] as const;
-  const other =
-    d === c ? ([c[0] - b[0], c[1] - b[1], c[2] - b[2]] as const) : ([d[0] - b[0], d[1] - b[1], d[2] - b[2]] as const);
+  const other = [d[0] - b[0], d[1] - b[1], d[2] - b[2]] as const;
   const cross: Point = [
     one[1] * other[2] - one[2] * other[1],
     one[2] * other[0] - one[0] * other[2],
     one[0] * other[1] - one[1] * other[0],
   ];
   const length = Math.hypot(...cross) || 1;
-  // With the last corner twice the two sides are taken the other way round.
-  const sign = d === c ? -1 : 1;
-  return [(sign * cross[0]) / length, (sign * cross[1]) / length, (sign * cross[2]) / length];
+  return [cross[0] / length, cross[1] / length, cross[2] / length];
 }
 
 function facesViewer(points: readonly Point[]): boolean {
