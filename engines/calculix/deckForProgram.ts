@@ -1,7 +1,8 @@
 /** The deck that CalculiX gets: the submitter's, with our own wishes for output in place of theirs. */
 
 /** Output that a deck asks for: the results are the same for every deck. */
-const OUTPUT = /^\s*\*\s*(node|el|contact|section|face|radiation)\s*(file|print|output)|^\s*\*\s*elementoutput|^\s*\*\s*element\s+output/i;
+const OUTPUT =
+  /^\s*\*\s*(node|el|contact|section|face|radiation)\s*(file|print|output)|^\s*\*\s*elementoutput|^\s*\*\s*element\s+output/i;
 const END_OF_STEP = /^\s*\*\s*end\s*step/i;
 const OWN_OUTPUT = ['*NODE FILE', 'U, RF', '*EL FILE', 'S'];
 

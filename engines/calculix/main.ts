@@ -3,8 +3,8 @@
  * is done), `equations` and `nonzeros` of the matrix, from when the program says so.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { InputFault, runEngine, Stopped } from '../protocol';
 import { type Program, type ProgramEnd, startProgram } from '../program';
+import { InputFault, runEngine, Stopped } from '../protocol';
 import { isDeck } from '../structure/deck';
 import { countEquations } from '../structure/model';
 import { readModel } from '../structure/readModel';
@@ -12,8 +12,8 @@ import { vonMises, writeResults } from '../structure/results';
 import { checkSupport } from '../structure/support';
 import { deckForProgram } from './deckForProgram';
 import { readResults } from './frd';
-import { deckOf, type Loading } from './meshed';
 import { meshGeometry } from './mesh';
+import { deckOf, type Loading } from './meshed';
 import { checked } from './outcome';
 
 /** Above it the direct solver needs more than four gigabytes. */
@@ -50,7 +50,9 @@ async function compute(): Promise<void> {
   checkSupport(model);
   const equations = countEquations(model, { modesCount: true });
   if (equations > EQUATIONS_MAX) {
-    throw new InputFault(`the model has ${equations} equations; at most ${EQUATIONS_MAX} are solved: take a coarser mesh`);
+    throw new InputFault(
+      `the model has ${equations} equations; at most ${EQUATIONS_MAX} are solved: take a coarser mesh`,
+    );
   }
   writeFileSync('work/job.inp', deckForProgram(deck));
   judge(await solve(model.stepTime), model.stepTime);

@@ -1,7 +1,7 @@
 /** Meshes a geometry with gmsh, in the sandbox. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { InputFault } from '../protocol';
 import { type Program, startProgram } from '../program';
+import { InputFault } from '../protocol';
 
 /** Nodes of quadratic tetrahedra: what is left to the solver stays below its limit of equations. */
 export const MESH_BYTES_MAX = 256 * 1024 * 1024;
@@ -19,7 +19,12 @@ export async function meshGeometry(
   watch: { onStart: (program: Program) => void; onFraction: (fraction: number) => void },
 ): Promise<string> {
   writeFileSync('work/geometry.geo', geometry);
-  const settings = ['Merge "geometry.geo";', 'Mesh.ElementOrder = 2;', 'Mesh.SaveGroupsOfNodes = 1;', 'Mesh.SaveAll = 0;'];
+  const settings = [
+    'Merge "geometry.geo";',
+    'Mesh.ElementOrder = 2;',
+    'Mesh.SaveGroupsOfNodes = 1;',
+    'Mesh.SaveAll = 0;',
+  ];
   if (meshSize !== undefined) settings.push(`Mesh.MeshSizeMax = ${meshSize};`);
   writeFileSync('work/mesh.geo', `${settings.join('\n')}\n`);
   const program = startProgram('gmsh', ['-3', '-format', 'inp', '-nt', '1', '-v', '5', '-o', 'mesh.inp', 'mesh.geo'], {

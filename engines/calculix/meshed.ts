@@ -1,6 +1,6 @@
 /** A deck for what gmsh made of a geometry: quadratic tetrahedra, one material, one held face and one loaded face. */
 import { InputFault } from '../protocol';
-import { type Block, readBlocks, type Row } from '../structure/deck';
+import { type Block, type Row, readBlocks } from '../structure/deck';
 
 /** What the geometry does not say itself. */
 export interface Loading {
@@ -24,7 +24,9 @@ export function deckOf(mesh: string, loading: Loading, title: string): string {
   const blocks = [...readBlocks(mesh)];
   const kept = blocks.filter(isSolid);
   if (kept.length === 0) {
-    throw new InputFault('the geometry has no volume to compute: gmsh made no tetrahedra; name it with "Physical Volume"');
+    throw new InputFault(
+      'the geometry has no volume to compute: gmsh made no tetrahedra; name it with "Physical Volume"',
+    );
   }
   const forces = forcesOn(blocks, setOf(blocks, 'ELSET', loading.loaded), loading);
   const held = setOf(blocks, 'NSET', loading.fixed);
@@ -91,7 +93,8 @@ function forcesOn(blocks: readonly Block[], elements: readonly number[], { loade
       for (const node of middles) share.set(node, (share.get(node) ?? 0) + area / 3);
     }
   }
-  if (whole === 0) throw new InputFault(`the physical group "${loaded}" is no surface, so no force can be spread over it`);
+  if (whole === 0)
+    throw new InputFault(`the physical group "${loaded}" is no surface, so no force can be spread over it`);
   return [...share].flatMap(([node, area]) =>
     force.flatMap((value, axis) => (value === 0 ? [] : [`${node}, ${axis + 1}, ${(value * area) / whole}`])),
   );

@@ -33,7 +33,7 @@ export function drawDeformed(model: Model, displacements: Float64Array, equivale
       (axis) => (model.coordinates[3 * node + axis] ?? 0) + factor * (displacements[3 * node + axis] ?? 0),
     ) as unknown as Point;
   const [before, after] = [placed(0), placed(scale)];
-  const fit = fitted(
+  const inFrame = fitted(
     faces.flatMap(({ nodes }) => nodes.flatMap((node) => [projected(before(node)), projected(after(node))])),
   );
   const low = equivalent.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
@@ -57,11 +57,13 @@ export function drawDeformed(model: Model, displacements: Float64Array, equivale
     ...seen.map(({ face }) => {
       const color = colorAt(shade(equivalent[face.element] ?? 0) / (SHADES - 1));
       const own = seen.length > OUTLINED_FACES_MAX ? ` stroke="${color}"` : '';
-      return `<path d="${pathOf(face.nodes.map((node) => fit(projected(after(node)))))}Z" fill="${color}"${own}/>`;
+      return `<path d="${pathOf(face.nodes.map((node) => inFrame(projected(after(node)))))}Z" fill="${color}"${own}/>`;
     }),
     '</g>',
     '<g stroke="#8796a3" stroke-width="1" stroke-dasharray="4 3" fill="none">',
-    ...edgesOf(faces, before).map((edge) => `<path d="${pathOf(edge.map((node) => fit(projected(before(node)))))}"/>`),
+    ...edgesOf(faces, before).map(
+      (edge) => `<path d="${pathOf(edge.map((node) => inFrame(projected(before(node)))))}"/>`,
+    ),
     '</g>',
     ...drawLegend(low, high),
     ...drawAxes(),

@@ -46,24 +46,32 @@ class Reader {
   read(block: Block): void {
     switch (block.keyword) {
       case 'NODE':
-        return this.#readNodes(block);
+        this.#readNodes(block);
+        return;
       case 'ELEMENT':
-        return this.#readElements(block);
+        this.#readElements(block);
+        return;
       case 'NSET':
-        return this.#readSet(block, 'NSET', this.#nodeSets, this.#places);
+        this.#readSet(block, 'NSET', this.#nodeSets, this.#places);
+        return;
       case 'ELSET':
-        return this.#readSet(block, 'ELSET', this.#elementSets, this.#elementPlaces);
+        this.#readSet(block, 'ELSET', this.#elementSets, this.#elementPlaces);
+        return;
       case 'MATERIAL':
         this.#material = parameter(block, 'NAME');
         return;
       case 'ELASTIC':
-        return this.#readElastic(block);
+        this.#readElastic(block);
+        return;
       case 'SOLIDSECTION':
-        return this.#readSection(block);
+        this.#readSection(block);
+        return;
       case 'BOUNDARY':
-        return this.#readBoundary(block);
+        this.#readBoundary(block);
+        return;
       case 'CLOAD':
-        return this.#readForces(block);
+        this.#readForces(block);
+        return;
       case 'STATIC':
         this.#stepTime = 1;
         for (const row of block.rows) if (row.fields[1]) this.#stepTime = numberIn(row, 1, 'the length of the step');
