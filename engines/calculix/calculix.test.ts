@@ -28,7 +28,7 @@ const summary = (of = attempt) => JSON.parse(of.result('summary.json'));
 
 whereInstalled('CalculiX, where it is installed, gmsh with it', () => {
   it.each(['C3D8', 'C3D8I'] as const)(
-    'and our own hexahedra agree on the same deck of %s: tip, every node and every stress within 0.1 %',
+    'and our own hexahedra agree on the same deck of %s: every node within 0.1 %, stress in the middle within 5 %',
     async (type) => {
       const deck = makeCantilever({ ...BEAM, type });
       const own = new Attempt('elastic');
@@ -46,7 +46,7 @@ whereInstalled('CalculiX, where it is installed, gmsh with it', () => {
         // In the middle of the beam, where the means of nodes are not those of an end.
         const middle = 10;
         const theirStress = attempt.table('stresses.csv').get(middle)?.[1] ?? Number.NaN;
-        expect(Math.abs((own.table('stresses.csv').get(middle)?.[1] ?? 0) / theirStress - 1)).toBeLessThan(0.02);
+        expect(Math.abs((own.table('stresses.csv').get(middle)?.[1] ?? 0) / theirStress - 1)).toBeLessThan(0.05);
       } finally {
         await own.remove();
       }
@@ -116,7 +116,7 @@ whereInstalled('CalculiX, where it is installed, gmsh with it', () => {
     ['a geometry without a volume', 'Point(1) = {0, 0, 0};', {}, /^(gmsh could not mesh|the geometry has no volume)/],
     ['a deck that is cut off', makeCantilever(BEAM).slice(0, 5000), {}, /./],
     ['no support', makeCantilever(BEAM).replace('*BOUNDARY\nHELD, 1, 3\n', ''), {}, /can still move as a whole/],
-    ['a word that is no keyword', makeCantilever(BEAM).replace('*STATIC', '*STATIC\n*NOSUCH'), {}, /./],
+    ['a word that is no keyword', makeCantilever(BEAM).replace('*STATIC', '*STATIC\n*NOSUCH'), {}, /\*NOSUCH/],
   ])('refuses %s', async (_, input, parameters, message) => {
     const { code, last } = await attempt.run(input, { ...LOADING, ...parameters });
     expect({ code, type: last.type, analyses: last.counters.analyses }).toEqual({

@@ -11,6 +11,7 @@ import { readModel } from '../structure/readModel';
 import { vonMises, writeResults } from '../structure/results';
 import { checkSupport } from '../structure/support';
 import { deckForProgram } from './deckForProgram';
+import { wasKilled } from './ends';
 import { readResults } from './frd';
 import { meshGeometry } from './mesh';
 import { deckOf, type Loading } from './meshed';
@@ -131,17 +132,18 @@ async function untilStopped<Outcome>(outcome: Promise<Outcome>): Promise<Outcome
  *
  * @throws InputFault with the program's complaint; Error when it was killed.
  */
-function judge({ code, signal, output }: ProgramEnd, stepTime: number): void {
-  const complaint = /\*ERROR[:\s]*(in \w+:?)?([^*]*)/.exec(output)?.[2]?.replace(/\s+/g, ' ').trim();
-  if (complaint !== undefined) throw new InputFault(`CalculiX refuses the deck: ${complaint.slice(0, 300)}`);
-  if (signal !== null || (code ?? 1) > 128) {
-    // It gives up with 201 by itself, and aborts (134) on some input.
-    if (code !== 201 && code !== 134) throw new Error(`CalculiX was ended (${signal ?? code}): ${output.slice(-2000)}`);
+function judge(end: ProgramEnd, stepTime: number): void {
+  if (wasKilled(end)) throw new Error(`CalculiX was killed (${end.signal ?? end.code}): ${end.output.slice(-2000)}`);
+  // A card that it does not know is only a warning to it, but what it said is then not in the model.
+  const complaint = /\*ERROR[:\s]*(?:in \w+[:.]?)?([^*]*)|(Card image cannot be interpreted:[^\n]*)/.exec(end.output);
+  if (complaint) {
+    const sentence = (complaint[1] ?? complaint[2] ?? '').replace(/\s+/g, ' ').trim();
+    throw new InputFault(`CalculiX refuses the deck: ${sentence.slice(0, 300)}`);
   }
   const rows = existsSync('work/job.sta') ? readFileSync('work/job.sta', 'latin1').split('\n') : [];
   const last = rows.filter((row) => /^\s*\d+\s+\d+/.test(row)).at(-1);
   const reached = Number(last?.trim().split(/\s+/)[4]);
-  if (code !== 0 || !(Math.abs(reached - stepTime) <= 1e-4 * stepTime)) {
+  if (end.code !== 0 || !(Math.abs(reached - stepTime) <= 1e-4 * stepTime)) {
     throw new InputFault('CalculiX did not reach the end of the step: the analysis did not converge');
   }
 }

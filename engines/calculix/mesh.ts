@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Program, startProgram } from '../program';
 import { InputFault } from '../protocol';
+import { wasKilled } from './ends';
 
 /** Nodes of quadratic tetrahedra: what is left to the solver stays below its limit of equations. */
 export const MESH_BYTES_MAX = 256 * 1024 * 1024;
@@ -35,7 +36,7 @@ export async function meshGeometry(
   });
   watch.onStart(program);
   const end = await program.end;
-  if (end.signal !== null || (end.code ?? 1) > 128) throw new Error(`gmsh was ended (${end.signal ?? end.code})`);
+  if (wasKilled(end)) throw new Error(`gmsh was killed (${end.signal ?? end.code})`);
   const complaint = /Error\s*:\s*(.*)/.exec(end.output)?.[1]?.replace(/'(geometry|mesh)\.geo',?\s*/, '');
   if (complaint !== undefined || end.code !== 0 || !existsSync('work/mesh.inp')) {
     throw new InputFault(`gmsh could not mesh the geometry: ${complaint?.slice(0, 300) ?? 'it gave no reason'}`);
