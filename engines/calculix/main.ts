@@ -3,19 +3,19 @@
  * is done), `equations` and `nonzeros` of the matrix, from when the program says so.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Program, type ProgramEnd, startProgram } from '../program';
-import { InputFault, runEngine, Stopped } from '../protocol';
+import type { ProgramEnd } from '../program';
+import { InputFault, runEngine } from '../protocol';
 import { isDeck } from '../structure/deck';
 import { countEquations } from '../structure/model';
 import { readModel } from '../structure/readModel';
 import { vonMises, writeResults } from '../structure/results';
 import { checkSupport } from '../structure/support';
 import { deckForProgram } from './deckForProgram';
-import { wasKilled } from './ends';
 import { readResults } from './frd';
 import { meshGeometry } from './mesh';
 import { deckOf, type Loading } from './meshed';
 import { checked } from './outcome';
+import { Programs } from './programs';
 
 /** Above it the direct solver needs more than four gigabytes. */
 const EQUATIONS_MAX = 1_000_000;
@@ -30,16 +30,12 @@ interface Parameters extends Loading {
 const counters = { analyses: 0, equations: 0, nonzeros: 0 };
 let said: { equations: number; nonzeros: number } | undefined;
 let fraction = 0;
-let isStopped = false;
-let running: Program | undefined;
+const programs = new Programs();
 
 void runEngine({
   done: () => ({ counters: { ...counters }, fraction }),
   statistics: () => said,
-  stop: () => {
-    isStopped = true;
-    running?.signal('SIGTERM');
-  },
+  stop: () => programs.stop(),
   compute,
 });
 
@@ -79,16 +75,9 @@ async function compute(): Promise<void> {
 
 async function deckOfGeometry(geometry: string): Promise<string> {
   const parameters = JSON.parse(readFileSync('parameters.json', 'utf8')) as Parameters;
-  const mesh = await untilStopped(
-    meshGeometry(geometry, parameters.meshSize, {
-      onStart: (program) => {
-        running = program;
-      },
-      onFraction: (meshed) => {
-        fraction = Math.max(fraction, meshed * MESHING);
-      },
-    }),
-  );
+  const mesh = await meshGeometry(geometry, parameters.meshSize, programs, (meshed) => {
+    fraction = Math.max(fraction, meshed * MESHING);
+  });
   fraction = MESHING;
   return deckOf(mesh, parameters, 'Geometry meshed with quadratic tetrahedra');
 }
@@ -98,47 +87,32 @@ async function solve(stepTime: number): Promise<ProgramEnd> {
   const start = fraction;
   let expected: 'equations' | 'nonzeros' | undefined;
   const statistics = { equations: 0, nonzeros: 0 };
-  running = startProgram('ccx', ['-i', 'job'], {
-    environment: { OMP_NUM_THREADS: '1' },
-    onLine: (line) => {
-      if (expected) {
-        statistics[expected] = Number(line) || 0;
-        if (expected === 'nonzeros') said = { ...statistics };
-        expected = undefined;
-      } else if (/^\s*number of equations\s*$/.test(line)) expected = 'equations';
-      else if (/^\s*number of nonzero lower triangular matrix elements\s*$/.test(line)) expected = 'nonzeros';
-      const reached = /sum of previous increments=\s*(\S+)/.exec(line)?.[1];
-      if (reached !== undefined) {
-        fraction = Math.max(fraction, start + (0.95 - start) * Math.min(1, (Number(reached) || 0) / stepTime));
-      }
-    },
+  return programs.run('ccx', ['-i', 'job'], (line) => {
+    if (expected) {
+      statistics[expected] = Number(line) || 0;
+      if (expected === 'nonzeros') said = { ...statistics };
+      expected = undefined;
+    } else if (/^\s*number of equations\s*$/.test(line)) expected = 'equations';
+    else if (/^\s*number of nonzero lower triangular matrix elements\s*$/.test(line)) expected = 'nonzeros';
+    const reached = /sum of previous increments=\s*(\S+)/.exec(line)?.[1];
+    if (reached !== undefined) {
+      fraction = Math.max(fraction, start + (0.95 - start) * Math.min(1, (Number(reached) || 0) / stepTime));
+    }
   });
-  return untilStopped(running.end);
-}
-
-/** A stopped program is none that failed. */
-async function untilStopped<Outcome>(outcome: Promise<Outcome>): Promise<Outcome> {
-  try {
-    return await outcome;
-  } finally {
-    running = undefined;
-    // biome-ignore lint/correctness/noUnsafeFinally: a stop stands above whatever a program that was ended says
-    if (isStopped) throw new Stopped();
-  }
 }
 
 /**
  * Success is: code 0, no complaint, a row of `.sta` that reaches the end of the step. What the results hold is checked by {@link checked}.
  *
- * @throws InputFault with the program's complaint; Error when it was killed.
+ * @throws InputFault with the program's complaint.
  */
 function judge(end: ProgramEnd, stepTime: number): void {
-  if (wasKilled(end)) throw new Error(`CalculiX was killed (${end.signal ?? end.code}): ${end.output.slice(-2000)}`);
   // A card that it does not know is only a warning to it, but what it said is then not in the model.
-  const complaint = /\*ERROR[:\s]*(?:in \w+[:.]?)?([^*]*)|(Card image cannot be interpreted:[^\n]*)/.exec(end.output);
+  const text = end.output.replace(/\s+/g, ' ');
+  const complaint = /\*ERROR:? (?:in \w+[:.]? )?([^*]*)|Card image: (\*[^ ]+)/.exec(text);
   if (complaint) {
-    const sentence = (complaint[1] ?? complaint[2] ?? '').replace(/\s+/g, ' ').trim();
-    throw new InputFault(`CalculiX refuses the deck: ${sentence.slice(0, 300)}`);
+    const sentence = complaint[1] ?? `it does not know ${complaint[2]}`;
+    throw new InputFault(`CalculiX refuses the deck: ${sentence.trim().slice(0, 300)}`);
   }
   const rows = existsSync('work/job.sta') ? readFileSync('work/job.sta', 'latin1').split('\n') : [];
   const last = rows.filter((row) => /^\s*\d+\s+\d+/.test(row)).at(-1);

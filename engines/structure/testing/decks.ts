@@ -1,6 +1,6 @@
 /** Small decks with answers that are known. */
 
-/** Eight nodes around one inner, distorted hexahedron: the arrangement of a patch test (MacNeal, Harder 1985). */
+/** Eight nodes around one inner, distorted hexahedron: the arrangement of a patch test, after MacNeal and Harder (1985). */
 const INNER = [
   [0.249, 0.342, 0.192],
   [0.826, 0.288, 0.288],
@@ -8,7 +8,7 @@ const INNER = [
   [0.273, 0.75, 0.23],
   [0.32, 0.186, 0.643],
   [0.677, 0.305, 0.683],
-  [0.788, 0.693, 0.644],
+  [0.788, 0.694, 0.644],
   [0.165, 0.745, 0.702],
 ];
 const OUTER = [
