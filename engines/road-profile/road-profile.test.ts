@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inFolder, runBuilt, startBuilt } from '../testing/run';
@@ -40,14 +40,14 @@ describe('an alignment agrees with what can be worked out by hand', () => {
     expect([summary.cutCubicMetres, summary.fillCubicMetres].map((volume) => Math.round(volume))).toEqual([0, 0]);
   });
 
-  it('cuts half of a ridge that is too steep: 20 m wide and 2 m high at 5 %', async () => {
+  it('cuts a ridge of 2 m to the half metre that 5 % can climb', async () => {
     // The ends hold the road to 0.5 m at most above the middle's ground level of 0, 10 m from each end: 1.5 m are cut.
     const { summary, rows } = await road([[0, 0], [10, 2], [20, 0]], { maximumGradePercent: 5 });
     expect(rows.map(([, , design]) => design)).toEqual([0, 0.5, 0]);
     expect(summary).toMatchObject({ cutCubicMetres: 150, fillCubicMetres: 0, cost: 150, maximumGradePercent: 5 });
   });
 
-  it('crosses a V valley where one more metre of fill costs what it saves of cut', async () => {
+  it('fills a V valley up to the steepest road that leads through it', async () => {
     // 20 % slopes, 10 % road: the start is held, so the road falls 10 % all the way and the fill is a triangle.
     const { summary, rows } = await road([[0, 20], [100, 0], [200, 20]], { maximumGradePercent: 10 });
     expect(rows[10]?.[2]).toBeCloseTo(10, 6);
