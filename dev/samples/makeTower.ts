@@ -23,7 +23,14 @@ export function makeTower(): string {
   for (const [row, names] of rows.entries()) {
     if (row > 0) members.push([names[0] as string, names[1] as string], [names[1] as string, names[2] as string]);
     for (const name of names) for (const above of rows[row + 1] ?? []) members.push([name, above]);
-    for (const [from, to] of [[0, 2], [2, 0], [0, 1], [2, 1], [1, 0], [1, 2]] as const) {
+    for (const [from, to] of [
+      [0, 2],
+      [2, 0],
+      [0, 1],
+      [2, 1],
+      [1, 0],
+      [1, 2],
+    ] as const) {
       const above = rows[row + 2]?.[to];
       if (above) members.push([names[from] as string, above]);
     }

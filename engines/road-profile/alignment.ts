@@ -40,11 +40,7 @@ export interface Alignment {
  *
  * @throws InputFault naming the limits that conflict when there is none.
  */
-export async function align(
-  ground: Ground,
-  limits: Limits,
-  onIterations: (count: number) => void,
-): Promise<Alignment> {
+export async function align(ground: Ground, limits: Limits, onIterations: (count: number) => void): Promise<Alignment> {
   const stations = stationsOf(ground, limits);
   const solved = async (kept: ReadonlySet<string>) => {
     const programme = programmeOf(stations, limits, kept);
@@ -151,7 +147,9 @@ export function placeOf({ spacing, chainages }: Pick<Stations, 'spacing' | 'chai
   const start = chainages[0] as number;
   const end = chainages.at(-1) as number;
   if (chainage < start || chainage > end) {
-    throw new InputFault(`The control point at ${chainage} m is not on the road, which runs from ${start} m to ${end} m.`);
+    throw new InputFault(
+      `The control point at ${chainage} m is not on the road, which runs from ${start} m to ${end} m.`,
+    );
   }
   const index = Math.min(chainages.length - 2, Math.floor((chainage - start) / spacing));
   return [index, (chainage - (chainages[index] as number)) / spacing] as const;

@@ -61,7 +61,8 @@ export function checkAlignment(alignment: Alignment, limits: Limits): void {
     if (kind !== 'not-below') keep(above, 'a control point');
     if (kind !== 'not-above') keep(-above, 'a control point');
   }
-  if (!(alignment.optimalityGap < GAP_MAX)) throw new Error(`the alignment is not proved optimal: ${alignment.optimalityGap}`);
+  if (!(alignment.optimalityGap < GAP_MAX))
+    throw new Error(`the alignment is not proved optimal: ${alignment.optimalityGap}`);
 }
 
 const LEVEL_ERROR = 1e-5;

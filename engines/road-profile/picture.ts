@@ -26,7 +26,9 @@ export function drawProfile(alignment: Alignment, earthworks: Earthworks, limits
     `<text x="${LEFT}" y="48" fill="#5b6b7a">cut ${cubic(cut)}, fill ${cubic(fill)}; grade at most ${limits.maximumGradePercent} %, curve radius at least ${limits.minimumCurveRadius.toLocaleString('en')} m; heights drawn ${exaggeration.toPrecision(2)} times too large</text>`,
     ...levels.ticks.map((tick) => across(y(tick), label(tick, levels.step))),
     ...volumes.ticks.map((tick) => across(v(tick), label(tick / 1000, volumes.step / 1000))),
-    ...along.flatMap((tick) => upright(x(tick), label(tick, along.length > 1 ? (along[1] as number) - (along[0] as number) : 1))),
+    ...along.flatMap((tick) =>
+      upright(x(tick), label(tick, along.length > 1 ? (along[1] as number) - (along[0] as number) : 1)),
+    ),
     ...bands(alignment, x, y),
     `<polyline points="${line(ground, y)}" fill="none" stroke="#7a5c3a" stroke-width="1.5"/>`,
     `<polyline points="${line(design, y)}" fill="none" stroke="#1b2733" stroke-width="2.2"/>`,
@@ -64,13 +66,23 @@ function axisOf(values: readonly number[], count = 6) {
   const raw = Math.max(most - least, 1e-3 * Math.max(1, Math.abs(most))) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = ([1, 2, 5].find((factor) => factor * power >= raw) ?? 10) * power;
-  const [low, high] = [Math.floor(least / step) * step, Math.max(Math.ceil(most / step), Math.floor(least / step) + 1) * step];
-  return { step, low, high, ticks: Array.from({ length: Math.round((high - low) / step) + 1 }, (_, i) => low + i * step) };
+  const [low, high] = [
+    Math.floor(least / step) * step,
+    Math.max(Math.ceil(most / step), Math.floor(least / step) + 1) * step,
+  ];
+  return {
+    step,
+    low,
+    high,
+    ticks: Array.from({ length: Math.round((high - low) / step) + 1 }, (_, i) => low + i * step),
+  };
 }
 
 function label(value: number, step: number): string {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace(/^-0$/, '0');
+  return value
+    .toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+    .replace(/^-0$/, '0');
 }
 
 function cubic(volume: number): string {
@@ -84,7 +96,9 @@ function across(y: number, text: string): string {
 function upright(x: number, text: string): string[] {
   const at = x.toFixed(1);
   return [
-    ...[PROFILE, HAUL].map(({ top, bottom }) => `<line x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" stroke="#eef1f4"/>`),
+    ...[PROFILE, HAUL].map(
+      ({ top, bottom }) => `<line x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" stroke="#eef1f4"/>`,
+    ),
     `<text x="${at}" y="${HAUL.bottom + 20}" text-anchor="middle" fill="#5b6b7a">${text}</text>`,
   ];
 }
@@ -110,7 +124,13 @@ function bands({ chainages, ground, design }: Alignment, x: Scale, y: Scale): st
       ground: from.ground + part * (to.ground - from.ground),
       design: from.ground + part * (to.ground - from.ground),
     };
-    const pieces = before * after < 0 ? ([[from, crossing], [crossing, to]] as const) : ([[from, to]] as const);
+    const pieces =
+      before * after < 0
+        ? ([
+            [from, crossing],
+            [crossing, to],
+          ] as const)
+        : ([[from, to]] as const);
     for (const [first, last] of pieces) {
       const height = first.design - first.ground + last.design - last.ground;
       if (Math.abs(height) < 1e-6) continue;
@@ -120,7 +140,9 @@ function bands({ chainages, ground, design }: Alignment, x: Scale, y: Scale): st
       );
     }
   }
-  return Object.entries(paths).map(([color, pieces]) => `<path d="${pieces.join('')}" fill="${color}" fill-opacity="0.55"/>`);
+  return Object.entries(paths).map(
+    ([color, pieces]) => `<path d="${pieces.join('')}" fill="${color}" fill-opacity="0.55"/>`,
+  );
 }
 
 /** The grade above the road, at places far enough apart to be read. */
@@ -128,7 +150,10 @@ function grades({ chainages, design, ground }: Alignment, { gradesPercent }: Ear
   const every = Math.max(1, Math.round((chainages.length - 1) / GRADES));
   const found: string[] = [];
   for (let index = Math.floor(every / 2); index < chainages.length - 1; index += every) {
-    const around = [...design.slice(Math.max(0, index - every / 3), index + every / 3), ...ground.slice(Math.max(0, index - every / 3), index + every / 3)];
+    const around = [
+      ...design.slice(Math.max(0, index - every / 3), index + every / 3),
+      ...ground.slice(Math.max(0, index - every / 3), index + every / 3),
+    ];
     const top = y(Math.max(...around, design[index] as number)) - 10;
     const grade = gradesPercent[index] as number;
     const text = `${grade > 0.005 ? '+' : ''}${grade.toFixed(2).replace('-0.00', '0.00').replace('-', '−')} %`;

@@ -48,7 +48,9 @@ function tableOf({ members, file }: Truss, { areas, forces }: Sizing): string {
     const area = areas[index] as number;
     const mass = (area / 1e6) * length * file.material.density;
     const numbers = [length, area, mass, ...forces.map((ofCase) => ofCase[index] as number)];
-    return [quoted(from), quoted(to), ...numbers.map((number) => number.toFixed(4).replace(/^-(0\.0+)$/, '$1'))].join(',');
+    return [quoted(from), quoted(to), ...numbers.map((number) => number.toFixed(4).replace(/^-(0\.0+)$/, '$1'))].join(
+      ',',
+    );
   });
   return `${[head, ...rows].join('\n')}\n`;
 }

@@ -1,6 +1,6 @@
 /** Draws a sized truss: thickness by area, colours by the force that governs, supports and loads. */
 import type { Sizing } from './sizing';
-import type { Truss } from './truss';
+import type { Truss, TrussFile } from './truss';
 
 /** The picture as SVG text that needs nothing but itself. A truss in space is seen from above and aside. */
 export function drawTruss({ file, members, scale }: Truss, { areas, forces, mass }: Sizing): string {
@@ -19,12 +19,17 @@ export function drawTruss({ file, members, scale }: Truss, { areas, forces, mass
     const [[x1, y1], [x2, y2]] = [at(from), at(to)];
     const coordinates = `x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"`;
     if (area <= 1e-6 * thickest) return { area, line: `<line ${coordinates} stroke="#dde3e8" stroke-width="0.7"/>` };
-    const [pull, push] = [Math.max(...forces.map((one) => one[index] as number)), Math.max(...forces.map((one) => -(one[index] as number)))];
-    const isTension = pull / file.material.tensileStress >= push / file.material.compressiveStress;
-    const isBoth = Math.min(pull, push) > 0.01 * Math.max(pull, push);
-    const color = isBoth ? BOTH : isTension ? TENSION : COMPRESSION;
+    // What decides the area: a member that is pulled in one case and pushed in another is colored by the harder one.
+    const ofMember = forces.map((one) => one[index] as number);
+    const pull = Math.max(0, ...ofMember) / file.material.tensileStress;
+    const push = Math.max(0, ...ofMember.map((force) => -force)) / file.material.compressiveStress;
+    const isBoth = Math.min(pull, push) > 0.5 * Math.max(pull, push);
+    const color = isBoth ? BOTH : pull > push ? TENSION : COMPRESSION;
     const width = Math.max(1, THICKEST * Math.sqrt(area / thickest));
-    return { area, line: `<line ${coordinates} stroke="${color}" stroke-width="${width.toFixed(2)}" stroke-linecap="round"/>` };
+    return {
+      area,
+      line: `<line ${coordinates} stroke="${color}" stroke-width="${width.toFixed(2)}" stroke-linecap="round"/>`,
+    };
   });
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="Helvetica, Arial, sans-serif" font-size="13">`,
@@ -33,13 +38,13 @@ export function drawTruss({ file, members, scale }: Truss, { areas, forces, mass
     `<text x="40" y="53" fill="#5b6b7a">${mass.toPrecision(4)} kg; ${members.length} members, ${file.loadCases.length} load case${file.loadCases.length === 1 ? '' : 's'}; the thickest member has ${thickest.toPrecision(4)} mm² (widths by the root of the area)</text>`,
     ...lines.sort((a, b) => a.area - b.area).map(({ line }) => line),
     ...Object.entries(file.supports).map(([name, axes]) => support(at(name), axes.join(''))),
-    ...[...flat.keys()].filter(() => flat.size <= 60).map((name) => {
-      const [x, y] = at(name);
-      return `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3" fill="#1b2733"/>`;
-    }),
-    ...file.loadCases.flatMap(({ loads }, number) =>
-      Object.entries(loads).map(([name, force]) => arrow(at(name), flatten(force), Math.hypot(...force), scale, number)),
-    ),
+    ...[...flat.keys()]
+      .filter(() => flat.size <= 60)
+      .map((name) => {
+        const [x, y] = at(name);
+        return `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3" fill="#1b2733"/>`;
+      }),
+    ...arrows(file, at, scale),
     ...legend(),
     '</svg>',
   ].join('\n')}\n`;
@@ -67,27 +72,47 @@ function support([x, y]: Point, axes: string): string {
   return `<path d="M${a} ${y.toFixed(1)}L${(x - 9).toFixed(1)} ${b}H${(x + 9).toFixed(1)}Z" fill="#ffffff" stroke="#1b2733" stroke-width="1.5"/><text x="${a}" y="${(y + 28).toFixed(1)}" text-anchor="middle" font-size="11" fill="#5b6b7a">${axes}</text>`;
 }
 
-function arrow([x, y]: Point, [dx, dy]: Point, force: number, scale: number, number: number): string {
-  const size = Math.hypot(dx, dy);
+/** One arrow for each load, to its node; a load that is the same in several cases is drawn once, in dark. */
+function arrows({ loadCases }: TrussFile, at: (name: string) => Point, scale: number): string[] {
+  const cases = new Map<string, number[]>();
+  for (const [number, { loads }] of loadCases.entries()) {
+    for (const load of Object.entries(loads)) {
+      const key = JSON.stringify(load);
+      cases.set(key, [...(cases.get(key) ?? []), number]);
+    }
+  }
+  return [...cases].map(([key, numbers]) => {
+    const [name, force] = JSON.parse(key) as [string, number[]];
+    const color = numbers.length > 1 ? '#1b2733' : (LOAD_COLORS[(numbers[0] as number) % LOAD_COLORS.length] as string);
+    return arrow(at(name), { along: flatten(force), force: Math.hypot(...force), scale, color });
+  });
+}
+
+function arrow([x, y]: Point, load: { along: Point; force: number; scale: number; color: string }): string {
+  const size = Math.hypot(...load.along);
   if (!(size > 0)) return '';
-  const length = 25 + 30 * Math.min(1, force / scale);
-  const [ux, uy] = [dx / size, -dy / size];
-  const [ex, ey] = [x + ux * length, y + uy * length];
-  const color = LOAD_COLORS[number % LOAD_COLORS.length];
-  const corner = (along: number, across: number) =>
-    `${(ex + ux * along - uy * across).toFixed(1)} ${(ey + uy * along + ux * across).toFixed(1)}`;
-  return `<line x1="${x.toFixed(1)}" y1="${y.toFixed(1)}" x2="${ex.toFixed(1)}" y2="${ey.toFixed(1)}" stroke="${color}" stroke-width="2.5"/><path d="M${corner(9, 0)}L${corner(0, 5)} ${corner(0, -5)}Z" fill="${color}"/><text x="${(ex + ux * 20 + 6).toFixed(1)}" y="${(ey + uy * 20 + 4).toFixed(1)}" font-size="11" fill="${color}">${Number(force.toPrecision(3))} kN</text>`;
+  const [ux, uy] = [load.along[0] / size, -load.along[1] / size];
+  const length = 30 + 30 * Math.min(1, load.force / load.scale);
+  const point = (along: number, beside: number) =>
+    `${(x - ux * along - uy * beside).toFixed(1)} ${(y - uy * along + ux * beside).toFixed(1)}`;
+  const anchor = Math.abs(ux) < 0.3 ? 'middle' : ux > 0 ? 'end' : 'start';
+  const [tx, ty] = [x - ux * (length + 5), y - uy * (length + 5) + (uy > 0.3 ? -2 : 4)];
+  return [
+    `<path d="M${point(length, 0)}L${point(16, 0)}" stroke="${load.color}" stroke-width="2.2"/>`,
+    `<path d="M${point(8, 0)}L${point(18, 5)} ${point(18, -5)}Z" fill="${load.color}"/>`,
+    `<text x="${tx.toFixed(1)}" y="${ty.toFixed(1)}" text-anchor="${anchor}" font-size="11" fill="${load.color}">${Number(load.force.toPrecision(3))} kN</text>`,
+  ].join('');
 }
 
 function legend(): string[] {
   const entries = [
     [TENSION, 'tension'],
     [COMPRESSION, 'compression'],
-    [BOTH, 'one or the other, by load case'],
+    [BOTH, 'both alike, by load case'],
     ['#dde3e8', 'not needed'],
     ['#009e73', 'load (a colour for each case)'],
   ] as const;
-  const places = [0, 100, 230, 470, 590];
+  const places = [0, 100, 230, 430, 550];
   return entries.map(([color, text], index) => {
     const x = 40 + (places[index] as number);
     return `<rect x="${x}" y="71" width="22" height="6" fill="${color}"/><text x="${x + 29}" y="79" fill="#1b2733">${text}</text>`;

@@ -104,7 +104,10 @@ function check({ scale, file }: Truss, { areas, forces, equilibriumResidual, opt
     const isWithin = area >= (file.minimumArea ?? 0) - slack && area <= (file.maximumArea ?? area) + slack;
     const isStrong = forces.every((ofCase) => {
       const force = 1000 * (ofCase[index] as number);
-      return force <= tensileStress * area + ERROR * 1000 * scale && -force <= compressiveStress * area + ERROR * 1000 * scale;
+      return (
+        force <= tensileStress * area + ERROR * 1000 * scale &&
+        -force <= compressiveStress * area + ERROR * 1000 * scale
+      );
     });
     if (!isWithin || !isStrong) throw new Error(`member ${index} breaks a limit`);
   }

@@ -28,7 +28,9 @@ const parameters = z.strictObject({
     .min(0.5)
     .max(1000)
     .default(10)
-    .describe('Largest distance of two stations in metres; stations are equally spaced, the ground is linear between points.'),
+    .describe(
+      'Largest distance of two stations in metres; stations are equally spaced, the ground is linear between points.',
+    ),
   startLevel: level.optional().describe('Level of the road at its start in metres; without it, that of the ground.'),
   endLevel: level.optional().describe('Level of the road at its end in metres; without it, that of the ground.'),
   controlPoints: z

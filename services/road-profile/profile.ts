@@ -46,7 +46,10 @@ export function readProfile(text: string): ProfileFacts {
     }
     if (levels.length === 0) first = chainage;
     else if (chainage <= last) {
-      throw new InputError('profile_not_increasing', `line ${index + 1}: the chainage is not above that of the line before`);
+      throw new InputError(
+        'profile_not_increasing',
+        `line ${index + 1}: the chainage is not above that of the line before`,
+      );
     }
     last = chainage;
     levels.push(level);
