@@ -30,7 +30,9 @@ export function readProfile(text: string): ProfileFacts {
   if (chainageAt < 0 || levelAt < 0) {
     throw new InputError('profile_columns_missing', 'the first line must name the columns, such as "chainage,level"');
   }
-  const levels: bigint[] = [];
+  let points = 0;
+  let lowestLevel = Number.POSITIVE_INFINITY;
+  let highestLevel = Number.NEGATIVE_INFINITY;
   let first = 0n;
   let last = 0n;
   for (const [index, line] of lines.entries()) {
@@ -44,7 +46,7 @@ export function readProfile(text: string): ProfileFacts {
         `line ${index + 1}: chainage and level are plain numbers of metres, such as 120.50`,
       );
     }
-    if (levels.length === 0) first = chainage;
+    if (points === 0) first = chainage;
     else if (chainage <= last) {
       throw new InputError(
         'profile_not_increasing',
@@ -52,23 +54,21 @@ export function readProfile(text: string): ProfileFacts {
       );
     }
     last = chainage;
-    levels.push(level);
+    points++;
+    lowestLevel = Math.min(lowestLevel, Number(level) / 1e9);
+    highestLevel = Math.max(highestLevel, Number(level) / 1e9);
   }
-  if (levels.length < 2) throw new InputError('profile_too_short', 'a profile has at least two points');
+  if (points < 2) throw new InputError('profile_too_short', 'a profile has at least two points');
   const lengthMillimetres = Number((last - first + 999_999n) / 1_000_000n);
   if (lengthMillimetres < 1000) throw new InputError('profile_too_short', 'a road is at least 1 m long');
   if (lengthMillimetres > LENGTH_MAX) throw new InputError('profile_too_large', 'a road is at most 100 km long');
-  const [lowest, highest] = levels.reduce(
-    ([low, high], level) => [level < low ? level : low, level > high ? level : high],
-    [levels[0] as bigint, levels[0] as bigint],
-  );
   return {
     lengthMillimetres,
-    points: levels.length,
+    points,
     startChainage: Number(first) / 1e9,
     endChainage: Number(last) / 1e9,
-    lowestLevel: Number(lowest) / 1e9,
-    highestLevel: Number(highest) / 1e9,
+    lowestLevel,
+    highestLevel,
   };
 }
 
