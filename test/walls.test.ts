@@ -25,7 +25,7 @@ const WALLS: Readonly<Record<string, Wall>> = {
   engines: {
     rooms: [],
     builtins: true,
-    packages: ['@gltf-transform/core', 'eecircuit-engine', 'pngjs', 'three', 'three-mesh-bvh'],
+    packages: ['@gltf-transform/core', 'eecircuit-engine', 'highs', 'pngjs', 'three', 'three-mesh-bvh'],
   },
   runners: { rooms: ['domain'], types: ['services'], builtins: true, packages: ['zod'] },
   db: {
