@@ -301,10 +301,7 @@ class ProcessRun implements Run {
     return name ? { code: null, signal: name } : { code, signal };
   }
 
-  #judge(
-    { code, signal }: Exit,
-    missing: string | undefined,
-  ): { readonly kind: RunEndKind; readonly message: string } {
+  #judge({ code, signal }: Exit, missing: string | undefined): { readonly kind: RunEndKind; readonly message: string } {
     const reason = this.#reason;
     const last = this.#reports.last;
     if (reason?.kind === 'engine-failed') return reason;
@@ -320,7 +317,8 @@ class ProcessRun implements Run {
 
   #crashSentence(code: number | null, signal: NodeJS.Signals | null, last: LastReport | undefined): string {
     if (signal === 'SIGABRT' && this.#log.includes('heap out of memory')) return this.#memorySentence();
-    if (/ENOSPC|No space left on device/.test(this.#log.toString())) return 'The engine found no space left on the disk.';
+    if (/ENOSPC|No space left on device/.test(this.#log.toString()))
+      return 'The engine found no space left on the disk.';
     if (last?.type === 'stopped') return 'The engine was stopped by somebody else.';
     if (signal) return `The engine was ended by ${signal}.`;
     return `The engine exited with code ${code}${last ? ` after reporting ${last.type}` : ' without reporting its end'}.`;
