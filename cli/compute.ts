@@ -15,6 +15,7 @@ import { type Route, type RunnerName, taskQueueOf } from '../domain/route';
 import { createEmbeddedRunner } from '../runners/embedded';
 import { createExternalRunner, type ExternalBoard } from '../runners/external';
 import type { Runner } from '../runners/runner';
+import { canSandbox, createSandboxRunner, programsOffered } from '../runners/sandbox';
 import { SERVICES } from '../services';
 import { withAddedServices } from '../services/added';
 import type { Engine } from '../services/service';
@@ -71,7 +72,7 @@ export async function serveCompute(config: Config): Promise<void> {
     },
     log,
   };
-  const runners = runnersOf(workFolder, createExternalBoard({ db, store, now })).filter(
+  const runners = (await runnersOf(workFolder, createExternalBoard({ db, store, now }))).filter(
     ({ name }) => config.runners?.includes(name) ?? true,
   );
   const workers: Worker[] = [];
@@ -106,11 +107,19 @@ export async function serveCompute(config: Config): Promise<void> {
   await db.destroy();
 }
 
-function runnersOf(workFolder: string, board: ExternalBoard): Offered[] {
+async function runnersOf(workFolder: string, board: ExternalBoard): Promise<Offered[]> {
   const enginesFolder = join(packageRoot(), 'dist', 'engines');
   const here = createSlots(availableParallelism());
+  const places = { enginesFolder, workFolder };
+  const sandbox: Offered = {
+    name: 'sandbox',
+    runner: createSandboxRunner(places),
+    programs: programsOffered(),
+    slots: here,
+  };
   return [
-    { name: 'embedded', runner: createEmbeddedRunner({ enginesFolder, workFolder }), programs: [], slots: here },
+    ...((await canSandbox()) ? [sandbox] : []),
+    { name: 'embedded', runner: createEmbeddedRunner(places), programs: [], slots: here },
     // What computes elsewhere takes no processor here.
     {
       name: 'external',
