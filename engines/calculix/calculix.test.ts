@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Cantilever, makeCantilever, SAMPLE } from '../../dev/samples/makeCantilever';
+import { doorDeck } from '../structure/testing/decks';
 import { Attempt, areInstalled } from '../structure/testing/run';
 import { deckForProgram } from './deckForProgram';
 import { readResults } from './frd';
@@ -116,6 +117,7 @@ whereInstalled('CalculiX, where it is installed, gmsh with it', () => {
     ['a geometry without a volume', 'Point(1) = {0, 0, 0};', {}, /^(gmsh could not mesh|the geometry has no volume)/],
     ['a deck that is cut off', makeCantilever(BEAM).slice(0, 5000), {}, /./],
     ['no support', makeCantilever(BEAM).replace('*BOUNDARY\nHELD, 1, 3\n', ''), {}, /can still move as a whole/],
+    ['a part on a hinge', doorDeck(), {}, /moved more than 100 times|do not hold the loads/],
     ['a word that is no keyword', makeCantilever(BEAM).replace('*STATIC', '*STATIC\n*NOSUCH'), {}, /\*NOSUCH/],
   ])('refuses %s', async (_, input, parameters, message) => {
     const { code, last } = await attempt.run(input, { ...LOADING, ...parameters });

@@ -1,5 +1,5 @@
 import { type Cantilever, makeCantilever } from '../../dev/samples/makeCantilever';
-import { OUTER_PLACES, patchDeck, strainField } from '../structure/testing/decks';
+import { doorDeck, OUTER_PLACES, patchDeck, strainField } from '../structure/testing/decks';
 import { Attempt } from '../structure/testing/run';
 
 jest.setTimeout(60_000);
@@ -157,6 +157,7 @@ describe('a deck is refused with its line', () => {
       deck.replace('1, 1, 2, 5, 4, 7', '1, 7, 2, 5, 4, 1'),
       /^element 1 has no volume/,
     ],
+    ['a part on a hinge', doorDeck(), /^the model has no single answer/],
     ['another text', 'Dear friends', /^line 1: a deck starts with a keyword/],
   ])('%s', async (_, text, message) => {
     const { code, last } = await attempt.run(text);

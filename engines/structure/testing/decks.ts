@@ -69,3 +69,30 @@ export function strainField([x = 0, y = 0, z = 0]: readonly number[]): [number, 
 export const OUTER_PLACES: ReadonlyMap<number, readonly number[]> = new Map(
   OUTER.map((place, index) => [index + 9, place]),
 );
+
+/** Two cubes that share one edge: one is held, the other hangs on it like a door, and is pushed. */
+export function doorDeck(): string {
+  const held = [...OUTER_PLACES].map(([node, place]) => `${node}, ${place.join(', ')}`);
+  const door = OUTER.map(([x = 0, y = 0, z = 0], index) => `${index + 17}, ${x + 1}, ${y}, ${z + 1}`);
+  return [
+    '*NODE',
+    ...held,
+    ...door,
+    '*ELEMENT, TYPE=C3D8I, ELSET=ALL',
+    '1, 9, 10, 11, 12, 13, 14, 15, 16',
+    '2, 14, 18, 19, 15, 21, 22, 23, 24',
+    '*MATERIAL, NAME=M',
+    '*ELASTIC',
+    '1000., 0.3',
+    '*SOLID SECTION, ELSET=ALL, MATERIAL=M',
+    '*BOUNDARY',
+    ...[9, 12, 13, 16].map((node) => `${node}, 1, 3`),
+    '*STEP',
+    '*STATIC',
+    '*CLOAD',
+    '22, 1, 1.',
+    '23, 1, 1.1',
+    '*END STEP',
+    '',
+  ].join('\n');
+}
