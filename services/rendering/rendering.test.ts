@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InputError } from '../service';
 import { service as rendering } from './index';
+import type { GltfFacts } from './inspectGltf';
 
 let folder: string;
 beforeAll(async () => {
@@ -72,6 +73,7 @@ describe('what an inspection tells', () => {
     const nodes = [{ children: [1, 2], mesh: 0 }, { mesh: 0 }, { mesh: 0, camera: 0 }, { mesh: 0 }];
     const bytes = glb({ ...TRIANGLE, nodes, cameras: [{ type: 'perspective' }] });
     expect(await inspect(bytes)).toEqual({
+      kind: 'gltf',
       format: 'glb',
       bytes: bytes.length,
       triangles: 3,
@@ -95,8 +97,8 @@ describe('what an inspection tells', () => {
   it('accepts the sample scene, which has enough triangles to be worth a rendering', async () => {
     const path = join(__dirname, '../../samples/gallery.glb');
     const facts = await rendering.inspect({ path, size: (await stat(path)).size });
-    expect(facts.triangles).toBeGreaterThanOrEqual(50_000);
-    expect(facts.cameras).toBe(1);
+    expect(facts).toMatchObject({ kind: 'gltf', triangles: expect.any(Number), cameras: 1 });
+    expect((facts as GltfFacts).triangles).toBeGreaterThanOrEqual(50_000);
   });
 });
 
@@ -274,7 +276,7 @@ describe('a hostile or broken file is refused with a stable code', () => {
 });
 
 describe('what a rendering uses', () => {
-  const facts = { format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 } as const;
+  const facts = { kind: 'gltf', format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 } as const;
 
   it('is known exactly before it runs, and metered the same: a millionth of a megapixel is a pixel', () => {
     const parameters = rendering.parameters.parse({ width: 1024, height: 768, frames: 3 });
