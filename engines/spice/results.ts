@@ -60,7 +60,7 @@ export function writeSummary(deck: Deck, simulations: readonly object[]): void {
 
 /** The first complaint that is an error, with the lines that go with it. */
 export function reasonIn(remarks: readonly string[]): string {
-  const first = remarks.findIndex((remark) => /^(fatal )?error|can't find|^doanalyses/i.test(remark));
+  const first = remarks.findIndex((remark) => /^(fatal )?error|can't find|^doanalyses|^netlist line no/i.test(remark));
   const from = first < 0 ? Math.max(0, remarks.length - 3) : first;
   const sentence = remarks
     .slice(from, from + 4)
@@ -72,7 +72,8 @@ export function reasonIn(remarks: readonly string[]): string {
           remark,
         ),
     )
-    .join('; ');
+    .join('; ')
+    .replaceAll(':; ', ': ');
   return sentence === '' ? 'the simulator ended without a result' : sentence;
 }
 
