@@ -102,6 +102,67 @@ describe('what an inspection tells', () => {
   });
 });
 
+describe('a POV-Ray scene', () => {
+  const SCENE = '#version 3.7;\ncamera { location <0, 1, -3> look_at y }\nsphere { y, 1 pigment { rgb 1 } }\n';
+  const size = { width: 64, height: 48, frames: 1, quality: 'standard' } as const;
+
+  it('is told by its content, and only POV-Ray can run it', async () => {
+    const facts = await inspect(SCENE);
+    expect(facts).toEqual({ kind: 'povray', format: 'pov', bytes: SCENE.length });
+    expect(rendering.enginesFor?.(facts, size)).toEqual(['povray']);
+    expect(rendering.enginesFor?.(await inspect(glb(TRIANGLE)), size)).toEqual(['render']);
+  });
+
+  it('is accepted as the sample, whose words are in any place', async () => {
+    const path = join(__dirname, '../../samples/hall.pov');
+    expect(await rendering.inspect({ path, size: (await stat(path)).size })).toMatchObject({ kind: 'povray' });
+  });
+
+  it.each(['/etc/passwd', '../../secret.inc', 'C:\\\\scenes\\\\a.inc', 'parts/../../x.inc'])(
+    'that includes %s is refused: that is a file of its author',
+    async (name) => {
+      expect(await refusal(`${SCENE}#include "${name}"\n`)).toBe('input_outside_reference');
+    },
+  );
+
+  it('is text: neither a netlist nor a binary file is taken for one', async () => {
+    expect(await refusal('RC\nR1 in out 1k\n.tran 1u 1m\n.end\n')).toBe('input_not_gltf');
+    expect(await refusal(`${SCENE}\0`)).toBe('input_not_gltf');
+  });
+
+  it('is refused when it is larger than anybody writes', async () => {
+    expect(await refusal(SCENE + ' '.repeat(16 * 1024 * 1024))).toBe('input_too_large');
+  });
+
+  it('has one camera, and squares of samples up to 81', async () => {
+    const facts = await inspect(SCENE);
+    expect(() => rendering.estimate(facts, { ...size, camera: 0 })).toThrow('leave the camera out');
+    expect(() => rendering.estimate(facts, { ...size, samples: 82 })).toThrow('at most 81 samples');
+    expect(rendering.estimate(facts, { ...size, samples: 81, frames: 3 }).reason).toBe(
+      'The output size is known exactly: 3 pictures of 64 x 48 pixels.',
+    );
+  });
+});
+
+describe('a panorama', () => {
+  const facts: GltfFacts = { kind: 'gltf', format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 };
+
+  it('of n megapixels a face uses 6n, and counts as 6 frames', () => {
+    const parameters = rendering.parameters.parse({ width: 500, height: 500, panorama: true });
+    const { expected, reason } = rendering.estimate(facts, parameters);
+    expect(expected).toEqual([{ meter: 'megapixels', quantity: 1_500_000n }]);
+    expect(reason).toBe('The output size is known exactly: a panorama of 6 pictures of 500 x 500 pixels.');
+    expect(rendering.dimensions(facts, parameters)).toMatchObject({ imageMegapixels: '0.25', frames: '6' });
+  });
+
+  it.each([
+    { width: 64, height: 48, panorama: true },
+    { width: 64, height: 64, panorama: true, frames: 2 },
+  ])('is square and comes alone: %j is refused', (parameters) => {
+    expect(rendering.parameters.safeParse(parameters).error?.issues[0]?.message).toMatch(/panorama/);
+  });
+});
+
 describe('a hostile or broken file is refused with a stable code', () => {
   it('when it is empty', async () => {
     expect(await refusal('')).toBe('input_not_gltf');
