@@ -13,13 +13,12 @@ import { readFault, readWarnings } from './messages';
 import { panoramaScenes } from './panorama';
 import { type PovrayParameters, readParameters } from './parameters';
 import { judgePicture } from './picture';
+import { layOutScene, rewriteScene, type SceneFiles } from './sceneFiles';
 import { readStateFile } from './stateFile';
 import { type PictureStatistics, readStatistics } from './statistics';
 
 /** One picture to make. */
 interface Order {
-  /** The scene's file in `work/`. */
-  readonly scene: string;
   /** The result, without its ending. */
   readonly name: string;
   /** What POV-Ray calls it in `work/`, without its ending. */
@@ -27,7 +26,6 @@ interface Order {
   readonly options: readonly string[];
 }
 
-const SCENE = 'scene.pov';
 const MESSAGES_BYTES_MAX = 256 * 1024;
 const PICTURE_BYTES_MAX = 512 * 1024 * 1024;
 /** Half the time that a stop may take. POV-Ray was measured to need 0.45 s. */
@@ -65,7 +63,7 @@ void runEngine({
 
 async function compute(): Promise<void> {
   mkdirSync('work', { recursive: true });
-  const scene = readFileSync('input');
+  const scene = await layOutScene('input');
   const warnings = new Set<string>();
   const secondsPerPicture: number[] = [];
   let last: PictureStatistics | undefined;
@@ -80,7 +78,7 @@ async function compute(): Promise<void> {
     // Unlike the others, these names are not known to the scene, which can write files of its own. A name that starts
     // like "false" would be taken for a switch.
     const report = `report-${randomUUID()}`;
-    const finished = await render(order, report);
+    const finished = await render(scene, order, report);
     if (!finished) {
       keepPartial(order);
       summary();
@@ -105,25 +103,24 @@ async function compute(): Promise<void> {
 /** By what signals a program ends that does something wrong itself: illegal instruction, abort, bus, arithmetic, address. */
 const CRASHES: ReadonlySet<number> = new Set([4, 6, 7, 8, 11].map((signal) => 128 + signal));
 
-function* ordersOf({ frames, panorama }: PovrayParameters, scene: Buffer): Generator<Order> {
+function* ordersOf({ frames, panorama }: PovrayParameters, scene: SceneFiles): Generator<Order> {
   if (panorama) {
-    for (const [index, text] of panoramaScenes(scene.toString('latin1')).entries()) {
-      writeFileSync(join('work', SCENE), text, 'latin1');
+    for (const [index, text] of panoramaScenes(scene.text.toString('latin1')).entries()) {
+      rewriteScene(scene, text);
       const name = `face-${index + 1}`;
-      yield { scene: SCENE, name, file: name, options: [`+O${name}.png`] };
+      yield { name, file: name, options: [`+O${name}.png`] };
     }
     return;
   }
-  writeFileSync(join('work', SCENE), scene);
   if (frames === 1) {
-    yield { scene: SCENE, name: 'image', file: 'image', options: ['+Oimage.png'] };
+    yield { name: 'image', file: 'image', options: ['+Oimage.png'] };
     return;
   }
   for (let frame = 1; frame <= frames; frame++) {
     // POV-Ray adds the frame's number, with as many digits as the last one has.
     const file = `frame-${String(frame).padStart(String(frames).length, '0')}`;
     const options = ['+Oframe-.png', '+KFI1', `+KFF${frames}`, `+SF${frame}`, `+EF${frame}`];
-    yield { scene: SCENE, name: `frame-${String(frame).padStart(4, '0')}`, file, options };
+    yield { name: `frame-${String(frame).padStart(4, '0')}`, file, options };
   }
 }
 
@@ -138,16 +135,21 @@ interface Finished {
  *
  * @throws InputFault with POV-Ray's own sentence when the scene is wrong.
  */
-async function render({ scene, name, file, options }: Order, report: string): Promise<Finished | undefined> {
+async function render(
+  { main, libraries }: SceneFiles,
+  { name, file, options }: Order,
+  report: string,
+): Promise<Finished | undefined> {
   if (isStopped) return undefined;
   const { samplesPerSide, threads } = parameters;
   const program = startProgram(
     'povray',
     [
-      ...[`+I${scene}`, '+FN8', `+W${width}`, `+H${height}`, `+WT${threads}`, '-D', '-P', '-C'],
+      ...[`+I${main}`, '+FN8', `+W${width}`, `+H${height}`, `+WT${threads}`, '-D', '-P', '-C'],
       // Every pixel gets all its samples, so that their number is known before and the same on each machine.
       ...(samplesPerSide === 1 ? ['-A'] : ['+AM1', '+A0.0', `+R${samplesPerSide}`, '-J']),
       ...['-GA', `+GS${report}.statistics`, `+GF${report}.fault`, `+GW${report}.warnings`, 'File_Gamma=sRGB'],
+      ...libraries.map((folder) => `+L${folder}`),
       ...options,
     ],
     { onLine: readProgress },
@@ -157,7 +159,7 @@ async function render({ scene, name, file, options }: Order, report: string): Pr
   running = undefined;
   const text = (kind: string): string => takeWorkFile(`${report}.${kind}`, MESSAGES_BYTES_MAX)?.toString('utf8') ?? '';
   if (end.code !== 0 && isStopped) return undefined;
-  const fault = readFault(text('fault'), scene);
+  const fault = readFault(text('fault'), main);
   if (end.code === 1 && fault !== undefined) throw new InputFault(fault);
   if (CRASHES.has(end.code ?? 0)) {
     throw new InputFault(`POV-Ray itself crashed on this scene, by signal ${(end.code ?? 128) - 128}.`);

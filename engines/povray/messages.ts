@@ -3,7 +3,7 @@
  * `File: scene.pov  Line: 4` and `Parse Error: No matching }.`, long lines wrapped with a blank in front.
  */
 
-/** The error as a sentence with its line, or nothing. `scene` is the name that the author's own file has in `work/`. */
+/** The error as a sentence with its line, or nothing. `scene` is the place in `work/` of the file that is rendered. */
 export function readFault(text: string, scene: string): string | undefined {
   const lines = unwrapped(text);
   const at = lines.findIndex((line) => ERROR.test(line));
@@ -15,7 +15,7 @@ export function readFault(text: string, scene: string): string | undefined {
       .map((one) => PLACE.exec(one))
       .findLast(Boolean) ?? [];
   if (line === undefined) return cut(sentence);
-  return cut(`${file === scene ? '' : `${file} `}line ${line}: ${sentence}`);
+  return cut(`${file === scene ? '' : `${file.replace(/^scene\//, '')} `}line ${line}: ${sentence}`);
 }
 
 /** The warnings, at most twenty, each in one line. */

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
+import { zip } from '../../dev/samples/zip';
 import { clearEngines, type DrivenEngine, fallsIn, startEngine } from '../testing/drive';
 import { describeWith } from '../testing/sandbox';
 
@@ -93,6 +94,68 @@ describeWith(['bwrap', 'povray'])('the driver of POV-Ray', () => {
       expectNear(colourAt(right, at, 0), colourAt(up, 63, 63 - at));
     }
     expect(colourAt(right, 32, 32)).not.toEqual(colourAt(left, 32, 32));
+  });
+
+  describe('an archive', () => {
+    const MAIN = `${HEAD}#include "parts/ball.inc"\n${CAMERA}background { rgb <1, 0, 0> }\nobject { Ball }\n`;
+    const BALL =
+      '#declare Ball = box { <-9, -9, 1>, <9, 9, 2> pigment { image_map { png "parts/image.png" } scale 20 } finish { ambient 1 diffuse 0 } }';
+
+    it('renders with what it includes, beside the scene and elsewhere, and keeps its pictures', async () => {
+      const archive = zip([
+        { name: 'hall/main.pov', content: MAIN },
+        { name: 'hall/study.pov', content: '' },
+        { name: 'hall/parts/ball.inc', content: BALL },
+        { name: 'hall/parts/image.png', content: greenPicture() },
+        { name: 'hall/povray.ini', content: 'Width=9' },
+        { name: '.povray/3.7/povray.conf', content: '' },
+      ]);
+      const engine = startEngine('povray', archive, { width: 64, height: 48, panorama: false });
+      expect((await engine.end).last.type).toBe('done');
+      expect(colourAt(pictureOf(engine, 'image.png'), 32, 24)).toEqual([0, 255, 0]);
+      expect(readdirSync(join(engine.folder, 'work', 'scene')).sort()).toEqual(['hall']);
+      expect(readdirSync(join(engine.folder, 'work', 'scene', 'hall')).sort()).toEqual([
+        'main.pov',
+        'parts',
+        'study.pov',
+      ]);
+    });
+
+    it('names the file of a fault', async () => {
+      const archive = zip([
+        { name: 'a.pov', content: MAIN },
+        { name: 'parts/ball.inc', content: '\n#declare Ball = sphere { nothing }' },
+      ]);
+      const { last } = await startEngine('povray', archive, { width: 32, height: 24 }).end;
+      expect(last).toMatchObject({
+        type: 'failed',
+        message: expect.stringMatching(/^parts\/ball.inc line 2: Expected/),
+      });
+    });
+
+    it('has a panorama too', async () => {
+      const archive = zip([{ name: 'a.pov', content: `${HEAD}${CAMERA}background { rgb 1 }` }]);
+      const { last } = await startEngine('povray', archive, { width: 32, height: 32, panorama: true }).end;
+      expect(last).toMatchObject({ type: 'done', counters: { pixels: 6 * 1024 } });
+    });
+
+    it.each([
+      ['a path that leads out', [{ name: '../out.inc', content: '' }], /cannot be unpacked/],
+      ['a link', [{ name: 'a.inc', content: '/etc/passwd', mode: 0o120777 }], /is a link/],
+      ['no scene', [{ name: 'a.inc', content: '' }], /has no .pov file/],
+      [
+        'two scenes',
+        [
+          { name: 'a.pov', content: '' },
+          { name: 'b.pov', content: '' },
+        ],
+        /call the one to render main.pov/,
+      ],
+    ])('with %s is refused', async (_, entries, message) => {
+      const engine = startEngine('povray', zip(entries), { width: 32, height: 24 });
+      expect((await engine.end).last).toMatchObject({ type: 'failed', message: expect.stringMatching(message) });
+      expect(readdirSync(engine.folder).sort()).toEqual(['input', 'out', 'parameters.json', 'work']);
+    });
   });
 
   describe('a scene at fault', () => {
@@ -250,6 +313,12 @@ function colourAt(picture: PNG | undefined, x: number, y: number): number[] {
   if (!picture) throw new Error('no picture');
   const at = (y * picture.width + x) * 4;
   return [...picture.data.subarray(at, at + 3)];
+}
+
+function greenPicture(): Buffer {
+  const picture = new PNG({ width: 2, height: 2 });
+  picture.data.fill(Buffer.from([0, 255, 0, 255]));
+  return PNG.sync.write(picture);
 }
 
 function borderOf(picture: PNG): number {

@@ -93,6 +93,7 @@ export const service: Service<RenderingParameters, SceneFacts> = {
     { extension: '.glb', mediaType: 'model/gltf-binary', title: 'glTF 2.0 scene, binary' },
     { extension: '.gltf', mediaType: 'model/gltf+json', title: 'glTF 2.0 scene with everything embedded' },
     { extension: '.pov', mediaType: 'text/x-povray', title: 'POV-Ray 3.7 scene in one file' },
+    { extension: '.zip', mediaType: 'application/zip', title: 'POV-Ray 3.7 scene with what it includes' },
   ],
   inputBytesMax: INPUT_BYTES_MAX,
   meters: [

@@ -4,26 +4,60 @@
  */
 import { open } from 'node:fs/promises';
 import { InputError, type InputFile } from '../service';
+import { readArchive } from '../zipArchive';
 
 export interface PovrayFacts {
   readonly kind: 'povray';
-  readonly format: 'pov';
+  readonly format: 'pov' | 'zip';
   readonly bytes: number;
 }
 
 const SCENE_BYTES_MAX = 16 * 1024 * 1024;
 
+/** Of the scene files in an archive together, unpacked. Its pictures are not looked at here. */
+const ARCHIVE_BOUNDS = { entriesMax: 1000, bytesMax: SCENE_BYTES_MAX };
+
 /**
- * Reads the facts of a .pov file; nothing from a file that is no POV-Ray scene.
+ * Reads the facts of a .pov file, or of a zip archive with one and what it refers to; nothing from a file that is
+ * neither.
  *
- * @throws InputError `input_too_large` or `input_outside_reference`.
+ * @throws InputError `input_too_large`, `input_outside_reference`, `scene_not_in_archive`, or `archive_…` as
+ * {@link readArchive} does.
  */
 export async function inspectPovray(input: InputFile): Promise<PovrayFacts | undefined> {
   const { text, size } = await readText(input.path);
+  if (text.startsWith(ZIP_START)) {
+    await inspectArchive(input.path);
+    return { kind: 'povray', format: 'zip', bytes: size };
+  }
   if (!isScene(text)) return undefined;
   if (size > SCENE_BYTES_MAX) throw new InputError('input_too_large', 'A .pov file is at most 16 MiB.');
   refuseOutsideReferences(text);
   return { kind: 'povray', format: 'pov', bytes: size };
+}
+
+const ZIP_START = 'PK\x03\x04';
+
+async function inspectArchive(path: string): Promise<void> {
+  const files = await readArchive(path, ARCHIVE_BOUNDS, (name) => /\.(pov|inc|mcr)$/i.test(name));
+  mainScene([...files.keys()]);
+  for (const bytes of files.values()) refuseOutsideReferences(bytes.toString('latin1'));
+}
+
+/** The only `.pov` file, or of several the one called `main.pov`. @throws InputError `scene_not_in_archive`. */
+export function mainScene(names: readonly string[]): string {
+  const scenes = names.filter((name) => /\.pov$/i.test(name) && !name.split('/').some((part) => part.startsWith('.')));
+  const mains = scenes.length > 1 ? scenes.filter((name) => /(^|\/)main\.pov$/i.test(name)) : scenes;
+  const [main] = mains;
+  if (main !== undefined && mains.length === 1 && /^[\w./-]+$/.test(main)) return main;
+  throw new InputError(
+    'scene_not_in_archive',
+    scenes.length === 0
+      ? 'The archive has no .pov file.'
+      : mains.length === 1
+        ? 'The name of the main scene file has other characters than letters, digits, "-", "_" and ".".'
+        : 'The archive has several .pov files: call the one to render main.pov.',
+  );
 }
 
 async function readText(path: string): Promise<{ readonly text: string; readonly size: number }> {

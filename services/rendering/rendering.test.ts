@@ -1,9 +1,12 @@
 import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zip } from '../../dev/samples/zip';
+import { mainScene as mainSceneOfEngine } from '../../engines/povray/sceneFiles';
 import type { InputError } from '../service';
 import { service as rendering } from './index';
 import type { GltfFacts } from './inspectGltf';
+import { mainScene } from './inspectPovray';
 
 let folder: string;
 beforeAll(async () => {
@@ -128,6 +131,30 @@ describe('a POV-Ray scene', () => {
   it('is text: neither a netlist nor a binary file is taken for one', async () => {
     expect(await refusal('RC\nR1 in out 1k\n.tran 1u 1m\n.end\n')).toBe('input_not_gltf');
     expect(await refusal(`${SCENE}\0`)).toBe('input_not_gltf');
+  });
+
+  it('can come as an archive, in which one file is to be rendered: the one that the engine takes', async () => {
+    const archives = [
+      ['a.pov', 'b.inc'],
+      ['x/main.pov', 'x/other.pov', 'x/map.png'],
+    ];
+    for (const names of archives) {
+      const bytes = zip(names.map((name) => ({ name, content: SCENE })));
+      expect(await inspect(bytes)).toEqual({ kind: 'povray', format: 'zip', bytes: bytes.length });
+      expect(mainScene(names)).toBe(mainSceneOfEngine(names));
+    }
+    for (const names of [['a.inc'], ['a.pov', 'b.pov'], ['x/main.pov', 'main.pov'], ['a b.pov']]) {
+      expect(await refusal(zip(names.map((name) => ({ name, content: SCENE }))))).toBe('scene_not_in_archive');
+      expect(() => mainSceneOfEngine(names)).toThrow();
+    }
+    const outside = [
+      { name: 'a.pov', content: SCENE },
+      { name: 'b.inc', content: '#include "/etc/passwd"' },
+    ];
+    expect(await refusal(zip(outside))).toBe('input_outside_reference');
+    const link = inspect(zip([{ name: 'a.pov', content: SCENE, mode: 0o120777 }]));
+    await expect(link).rejects.toMatchObject({ code: 'archive_unsafe' });
+    expect(await refusal('PK\x03\x04 and no more')).toBe('archive_invalid');
   });
 
   it('is refused when it is larger than anybody writes', async () => {
