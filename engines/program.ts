@@ -21,8 +21,8 @@ export interface Program {
   /** Rejects with {@link InputFault} when the program wrote more than it may. */
   readonly end: Promise<ProgramEnd>;
   /**
-   * Signals the program itself, inside its sandbox. SIGKILL, and any signal before the program was started, ends the
-   * sandbox and so every process in it.
+   * Signals the program itself, inside its sandbox, as soon as it is started. SIGKILL ends the sandbox and so every
+   * process in it.
    */
   signal(signal: NodeJS.Signals): void;
 }
@@ -38,6 +38,7 @@ export interface ProgramOptions {
 
 const OUTPUT_KEPT = 64 * 1024;
 const OUTPUT_BYTES_MAX = 2 ** 30;
+const START_POLL_MS = 2;
 const LINE_KEPT = 4 * 1024;
 
 /**
@@ -87,14 +88,16 @@ export function startProgram(
   });
   // Whoever awaits the end hears of it; a driver that is busy elsewhere must not die of it.
   end.catch(() => {});
-  return {
-    end,
-    signal: (signal) => {
-      const program = signal === 'SIGKILL' || child.pid === undefined ? undefined : programBelow(child.pid);
-      if (program === undefined) child.kill(signal);
-      else send(program, signal);
-    },
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+  const signal = (name: NodeJS.Signals): void => {
+    if (child.pid === undefined || hasEnded()) return;
+    const program = programBelow(child.pid);
+    // A sandbox that is ended while it is being made can leave a process behind, which does not yet follow its parent.
+    if (program === undefined) setTimeout(() => signal(name), START_POLL_MS);
+    else if (name === 'SIGKILL') child.kill(name);
+    else send(program, name);
   };
+  return { end, signal };
 }
 
 /**

@@ -26,17 +26,19 @@ export function readStateFile(
   const isDone = new Uint8Array(width * height);
   let pixels = 0;
   try {
-    for (const block of blocksOf(opened.file)) {
-      const columns = block.right - block.left + 1;
-      for (let index = 0; index < block.colours.length / CHANNELS; index++) {
-        const x = block.left + (index % columns);
-        const y = block.top + Math.floor(index / columns);
-        if (x >= width || y >= height) break;
-        const at = y * width + x;
-        pixels += 1 - (isDone[at] ?? 0);
-        isDone[at] = 1;
-        for (let channel = 0; channel < 3; channel++) {
-          rgb[at * 3 + channel] = encoded(block.colours[index * CHANNELS + channel] ?? 0);
+    for (const { left, top, right, colours } of blocksOf(opened.file)) {
+      const columns = right - left + 1;
+      const rows = Math.min(Math.floor(colours.length / CHANNELS / columns), height - top);
+      // Row by row: twenty million pixels are read in less time than a stop may take.
+      for (let row = 0; row < rows; row++) {
+        let from = row * columns * CHANNELS;
+        let at = (top + row) * width + left;
+        for (const end = at + Math.min(columns, width - left); at < end; at++, from += CHANNELS) {
+          pixels += 1 - (isDone[at] as number);
+          isDone[at] = 1;
+          rgb[at * 3] = encoded(colours[from] as number);
+          rgb[at * 3 + 1] = encoded(colours[from + 1] as number);
+          rgb[at * 3 + 2] = encoded(colours[from + 2] as number);
         }
       }
     }
@@ -102,5 +104,5 @@ const TABLE = Uint8Array.from({ length: STEPS + 1 }, (_, step) => {
 
 /** The sRGB byte of a linear value. What is not a number is black. */
 function encoded(value: number): number {
-  return TABLE[Math.round(Math.min(1, Math.max(0, value)) * STEPS)] ?? 0;
+  return value >= 1 ? 255 : value > 0 ? (TABLE[(value * STEPS + 0.5) | 0] as number) : 0;
 }
