@@ -39,6 +39,7 @@ const pixelsTotal = pixelsEach * (parameters.panorama ? 6 : parameters.frames);
 const whole = { pictures: 0, rays: 0 };
 /** As the program says it: whole pictures and blocks, not the lines of progress that our own counters follow. */
 const stated = { pixels: 0, samples: 0, rays: 0 };
+let isStated = false;
 let pixelsOfCurrent = 0;
 let running: Program | undefined;
 let isStopped = false;
@@ -58,7 +59,8 @@ void runEngine({
     // Whatever its parser is at: finished blocks are in the state file either way.
     setTimeout(() => running?.signal('SIGKILL'), STOP_PATIENCE_MS);
   },
-  statistics: () => stated,
+  // Of a scene that failed POV-Ray states nothing.
+  statistics: () => (isStated ? stated : undefined),
 });
 
 async function compute(): Promise<void> {
@@ -71,6 +73,7 @@ async function compute(): Promise<void> {
     const { finiteObjects, lightSources } = last ?? {};
     const facts = { width, height, pictures: whole.pictures, samplesPerPixel, threads: parameters.threads };
     const text = { ...facts, ...stated, finiteObjects, lightSources, secondsPerPicture, warnings: [...warnings] };
+    isStated = true;
     writeResult('render.json', 'application/json', `${JSON.stringify(text, undefined, 2)}\n`);
   };
   for (const order of ordersOf(parameters, scene)) {

@@ -170,7 +170,7 @@ describeWith(['bwrap', 'povray'])('the driver of POV-Ray', () => {
       ['a text that is no scene', 'hello\n', /^line 1: /],
     ])('%s ends as failed, with its line', async (_, scene, message) => {
       const { code, last } = await startEngine('povray', scene, { width: 32, height: 24 }).end;
-      expect({ code, type: last.type }).toEqual({ code: 2, type: 'failed' });
+      expect({ code, type: last.type, stated: last.statistics }).toEqual({ code: 2, type: 'failed', stated: undefined });
       expect(last.message).toMatch(message);
     });
 
