@@ -12,6 +12,10 @@ export interface FlowField {
   readonly u: Float64Array;
   readonly v: Float64Array;
   readonly pressure: Float64Array;
+  /** What the two directions are called. */
+  readonly axes: readonly [across: string, up: string];
+  /** Some solvers know no density, and their pressure is divided by it. */
+  readonly pressureUnit: 'Pa' | 'm²/s²';
 }
 
 /** The speed in a cell, in m/s. */
@@ -50,10 +54,10 @@ export function velocityAt(field: FlowField, x: number, y: number): readonly [nu
   return [mean(u), mean(v)];
 }
 
-/** One line a cell: `x,y,u,v,p`, the walls left out. */
+/** One line a cell: its place, the velocity along both axes, and the pressure; the walls left out. */
 export function* fieldTable(field: FlowField): Generator<string> {
-  const { columns, rows, left, bottom, width, height, u, v, pressure } = field;
-  yield 'x (m),y (m),u (m/s),v (m/s),p (Pa)\n';
+  const { columns, rows, left, bottom, width, height, u, v, pressure, axes, pressureUnit } = field;
+  yield `${axes[0]} (m),${axes[1]} (m),u (m/s),v (m/s),p (${pressureUnit})\n`;
   for (let j = 0; j < rows; j++) {
     let lines = '';
     const y = bottom + ((j + 0.5) * height) / rows;

@@ -117,8 +117,8 @@ function axes(
     parts.push(`<text x="${LEFT - 9}" y="${tenth(place + 4)}" text-anchor="end" fill="${INK}">${number(y)}</text>`);
   }
   parts.push(
-    `<text x="${tenth(LEFT + width / 2)}" y="${tenth(TOP + height + 44)}" text-anchor="middle" fill="${INK}">x (m)</text>`,
-    `<text transform="translate(20 ${tenth(TOP + height / 2)}) rotate(-90)" text-anchor="middle" fill="${INK}">y (m)</text>`,
+    `<text x="${tenth(LEFT + width / 2)}" y="${tenth(TOP + height + 44)}" text-anchor="middle" fill="${INK}">${field.axes[0]} (m)</text>`,
+    `<text transform="translate(20 ${tenth(TOP + height / 2)}) rotate(-90)" text-anchor="middle" fill="${INK}">${field.axes[1]} (m)</text>`,
   );
   return parts;
 }

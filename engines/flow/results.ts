@@ -22,7 +22,8 @@ export function fieldOf(flowCase: FlowCase, { grid, u, v, pressure }: Flow): Flo
     }
   }
   const { width, height } = flowCase;
-  return { columns, rows, left: 0, bottom: 0, width, height, u: across, v: up, pressure: pascal };
+  const place = { left: 0, bottom: 0, width, height, axes: ['x', 'y'] as const };
+  return { columns, rows, ...place, u: across, v: up, pressure: pascal, pressureUnit: 'Pa' };
 }
 
 /** The u of the vertical and the v of the horizontal centreline, walls included, in m/s. */

@@ -69,6 +69,7 @@ async function isZip(path: string): Promise<boolean> {
 
 async function readFlowFile(path: string): Promise<CfdFacts> {
   const bytes = await readStart(path, CASE_BYTES_MAX + 1);
+  if (bytes.includes(0)) throw notACase();
   if (bytes.length > CASE_BYTES_MAX) {
     throw new InputError('input_too_large', `A flow case is at most ${CASE_BYTES_MAX / 1024} KiB.`);
   }
@@ -76,9 +77,13 @@ async function readFlowFile(path: string): Promise<CfdFacts> {
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new InputError('case_not_json', 'The file is neither JSON in UTF-8 nor a zip archive.', { cause: error });
+    throw notACase({ cause: error });
   }
   return { kind: 'flow', physics: 'laminar', ...readFlowCase(text) };
+}
+
+function notACase(options?: ErrorOptions): InputError {
+  return new InputError('input_not_case', 'The file is neither a flow case in JSON nor a zip archive.', options);
 }
 
 /** The beginning of a file, whatever its size is said to be. */
