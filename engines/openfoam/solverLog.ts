@@ -23,6 +23,7 @@ export class SolverLog {
   #every = 1;
   #rows: { step: number; time: number; residuals: Map<string, number> }[] = [];
   #row: Map<string, number> | undefined;
+  #startedAt: number | undefined;
   #faultLines = 0;
 
   read(line: string): void {
@@ -56,7 +57,8 @@ export class SolverLog {
 
   #readProgress(line: string): void {
     const time = /^Time = ([\d.eE+-]+)/.exec(line);
-    if (time) this.#nextStep(Number(time[1]));
+    if (time) this.#startStep(Number(time[1]));
+    if (line.startsWith('ExecutionTime')) this.#endStep();
     const solved = /Solving for (\w+), Initial residual = (\S+), Final residual = \S+, No Iterations (\d+)/.exec(line);
     if (solved) this.#solved(solved[1] as string, Number(solved[2]), Number(solved[3]));
     const courant = /^Courant Number mean: \S+ max: (\S+)/.exec(line);
@@ -81,12 +83,19 @@ export class SolverLog {
     else this.fault = `${this.fault} ${line.trim().replaceAll('/job/case/', '')}`.slice(0, 500).trim();
   }
 
-  #nextStep(time: number): void {
-    this.steps++;
-    this.time = time;
+  #startStep(time: number): void {
     this.#row = new Map();
+    this.#startedAt = time;
+  }
+
+  /** Only what is finished is counted. */
+  #endStep(): void {
+    if (!this.#row || this.#startedAt === undefined) return;
+    this.steps++;
+    this.time = this.#startedAt;
+    this.#startedAt = undefined;
     if (this.steps % this.#every !== 0) return;
-    this.#rows.push({ step: this.steps, time, residuals: this.#row });
+    this.#rows.push({ step: this.steps, time: this.time, residuals: this.#row });
     if (this.#rows.length < ROWS_MAX) return;
     this.#every *= 2;
     this.#rows = this.#rows.filter(({ step }) => step % this.#every === 0);
