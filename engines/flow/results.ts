@@ -41,7 +41,7 @@ export function centrelineTable(flowCase: FlowCase, flow: Flow): string {
 type Sample = readonly [position: number, velocity: number];
 
 /** From the lower wall to the upper one, across an even number of columns without interpolation. */
-function verticalCentreline(flowCase: FlowCase, { grid, u }: Flow): Sample[] {
+export function verticalCentreline(flowCase: FlowCase, { grid, u }: Flow): Sample[] {
   const { columns, rows, stride, dy } = grid;
   const right = Math.floor(columns / 2);
   const left = Math.ceil(columns / 2);
@@ -54,7 +54,8 @@ function verticalCentreline(flowCase: FlowCase, { grid, u }: Flow): Sample[] {
   return samples;
 }
 
-function horizontalCentreline(flowCase: FlowCase, { grid, v }: Flow): Sample[] {
+/** From the left wall, or the inlet, to the right. */
+export function horizontalCentreline(flowCase: FlowCase, { grid, v }: Flow): Sample[] {
   const { columns, rows, stride, dx } = grid;
   const above = Math.floor(rows / 2) * stride;
   const below = Math.ceil(rows / 2) * stride;

@@ -1,8 +1,9 @@
 /** The folder in which OpenFOAM runs: the author's case, with our say on when results are written and on what is allowed. */
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputFault } from '../protocol';
 import { unpack } from '../unpack';
+import { readWorkFile } from '../workFile';
 import { entriesOf } from './dictionary';
 
 /** Where the folders are, as the programs see them in their sandbox. */
@@ -10,6 +11,8 @@ export const CASE = '/job/case';
 export const HOME = '/job/home';
 
 const APPLICATIONS: readonly string[] = ['icoFoam', 'simpleFoam', 'pisoFoam'];
+/** A million cells with ten digits and an exponent, three times over. */
+const FIELD_BYTES_MAX = 128 * 1024 * 1024;
 const BOUNDS = { entriesMax: 500, bytesMax: 32 * 1024 * 1024 };
 
 /** What a case wants to run. */
@@ -30,6 +33,24 @@ export async function makeCaseFolder(): Promise<Control> {
   appendFileSync(join(folder, 'system', 'controlDict'), ownControl(control.steps));
   forbidCode();
   return control;
+}
+
+/** The fields of the last time. @throws InputFault when there are none. */
+export function lastFields(): { readonly time: string; readonly textOf: (name: string) => string } {
+  // The programs could have left links in place of folders.
+  const isFolder = lstatSync(join('work', 'case')).isDirectory();
+  const times = readdirSync(isFolder ? join('work', 'case') : 'work', { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && /^\d+(\.\d+)?(e[+-]?\d+)?$/.test(entry.name))
+    .map(({ name }) => name)
+    .sort((a, b) => Number(b) - Number(a));
+  const [time] = times;
+  if (time === undefined || time === '0') throw new InputFault('The case wrote no fields at its end.');
+  const textOf = (name: string): string => {
+    const text = readWorkFile(join('case', time, name), FIELD_BYTES_MAX);
+    if (!text) throw new InputFault(`The case wrote no field ${name} at its end.`);
+    return text.toString('latin1');
+  };
+  return { time, textOf };
 }
 
 /** A case lies at the top of its archive or in one folder of it. Only what OpenFOAM needs is unpacked. */

@@ -2,14 +2,13 @@
  * Runs an OpenFOAM case: `blockMesh`, then the case's own application, then the cells' places for the picture. Counters:
  * `cells`, `steps`, `cellSteps`, `solverIterations`, and `simulations`: one when the end was reached with true numbers.
  */
-import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createWriteStream } from 'node:fs';
 import { fieldTable, speedMax } from '../flowField';
 import { drawFlow } from '../flowPicture';
 import { type Program, startProgram } from '../program';
 import { declareResult, InputFault, runEngine, Stopped, writeResult } from '../protocol';
 import { drawResiduals } from '../residualPlot';
-import { CASE, type Control, HOME, makeCaseFolder } from './caseFolder';
+import { CASE, type Control, HOME, lastFields, makeCaseFolder } from './caseFolder';
 import { internalField, NotFinite } from './dictionary';
 import { middlePlane } from './plane';
 import { SolverLog } from './solverLog';
@@ -89,9 +88,8 @@ function writeResiduals(): void {
 }
 
 function writeFields({ application }: Control): void {
-  const time = lastTime();
-  const read = (name: string, width: number) =>
-    internalField(readFileSync(join('work', 'case', time, name), 'utf8'), width, log.cells);
+  const { time, textOf } = lastFields();
+  const read = (name: string, width: number) => internalField(textOf(name), width, log.cells);
   let mesh: Parameters<typeof middlePlane>[0];
   try {
     mesh = {
@@ -121,14 +119,6 @@ function writeFields({ application }: Control): void {
     speedMaxInPlane: speedMax(field),
   };
   writeResult('summary.json', 'application/json', `${JSON.stringify(summary, null, 2)}\n`);
-}
-
-/** The last folder that is called by a time. */
-function lastTime(): string {
-  const times = readdirSync(join('work', 'case')).filter((name) => /^\d+(\.\d+)?(e[+-]?\d+)?$/.test(name));
-  const [last] = times.sort((a, b) => Number(b) - Number(a));
-  if (last === undefined || last === '0') throw new InputFault('The case wrote no fields at its end.');
-  return last;
 }
 
 function fastest(velocities: Float64Array): number {

@@ -40,7 +40,11 @@ export const service: Service<CfdParameters, CfdFacts> = {
   ],
   engines: [
     { name: 'flow', onLostAttempt: 'restart' },
-    { name: 'openfoam', programs: ['blockMesh', 'icoFoam', 'simpleFoam', 'pisoFoam'], onLostAttempt: 'restart' },
+    {
+      name: 'openfoam',
+      programs: ['blockMesh', 'icoFoam', 'simpleFoam', 'pisoFoam', 'postProcess'],
+      onLostAttempt: 'restart',
+    },
   ],
   inspect,
   enginesFor: ({ kind }) => [kind],

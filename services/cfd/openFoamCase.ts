@@ -16,7 +16,8 @@ export interface OpenFoamExtent {
 
 const BOUNDS = { entriesMax: 500, bytesMax: 32 * 1024 * 1024 };
 const CELLS_MAX = 1_000_000;
-const STEPS_MAX = 1_000_000;
+/** Each step writes about a kilobyte of messages, and a program's messages are bounded. */
+const STEPS_MAX = 500_000;
 const APPLICATIONS: readonly string[] = ['icoFoam', 'simpleFoam', 'pisoFoam'];
 
 /**
