@@ -115,10 +115,23 @@ function writeFields({ application }: Control): void {
     solverIterations: log.iterations,
     lastResiduals: log.lastResiduals(),
     courantMax: log.courantMax,
+    warnings: warningsOf(application),
     speedMax: fastest(mesh.velocities),
     speedMaxInPlane: speedMax(field),
   };
   writeResult('summary.json', 'application/json', `${JSON.stringify(summary, null, 2)}\n`);
+}
+
+/** What was computed is finite, and may still not be true. */
+function warningsOf(application: string): string[] {
+  const warnings: string[] = [];
+  if (application !== 'simpleFoam' && log.courantMax > 1) {
+    warnings.push(`The flow crossed up to ${log.courantMax.toPrecision(3)} cells in a step: use a smaller deltaT.`);
+  }
+  if (application === 'simpleFoam' && !log.isConverged) {
+    warnings.push('The flow did not converge before its last iteration.');
+  }
+  return warnings;
 }
 
 function fastest(velocities: Float64Array): number {
