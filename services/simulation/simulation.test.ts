@@ -87,6 +87,12 @@ describe('what is counted in a netlist', () => {
   });
 });
 
+it('prefers the installed simulator, and runs without it', () => {
+  const facts = readNetlist(netlist('.op'));
+  expect(simulation.enginesFor?.(facts, { plots: [] })).toEqual(['ngspice', 'spice']);
+  expect(simulation.engines[0]).toEqual({ name: 'spice', onLostAttempt: 'restart' });
+});
+
 describe('what is refused, with a reason', () => {
   it.each([
     ['an included file', netlist('.include /etc/passwd', '.op'), 'input_outside_reference'],
