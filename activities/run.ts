@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import {
   type Allowance,
   type AttemptOutcome,
+  addDisagreements,
   addResult,
   allowanceOf,
   beginAttempt,
@@ -24,6 +25,7 @@ import { getJob, type Job } from '../db/jobs';
 import type { ObjectStore } from '../db/objectStore';
 import { ratesOf } from '../db/rateCards';
 import { type Credits, formatCredits, sayCredits, ZERO } from '../domain/credits';
+import { disagreementsOf } from '../domain/disagreement';
 import { BillingError } from '../domain/errors';
 import { exceeds, type RunningCost, runningCost, topUpTarget, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
@@ -314,6 +316,10 @@ class AttemptRun {
         const stored = await store.put(createReadStream(path), RESULT_BYTES_MAX);
         await addResult(db, { ...stored, jobId, attempt: this.attempt, name, mediaType });
       });
+    }
+    const disagreements = disagreementsOf(end.counters, end.statistics ?? {});
+    if (disagreements.length > 0) {
+      await insist(() => addDisagreements(db, { jobId, attempt: this.attempt, disagreements }));
     }
     const { message } = end;
     await insist(() => endAttempt(db, { jobId, attempt: this.attempt, outcome, message, at: now() }));

@@ -26,7 +26,7 @@ const WALLS: Readonly<Record<string, Wall>> = {
   engines: {
     rooms: [],
     builtins: true,
-    packages: ['@gltf-transform/core', 'eecircuit-engine', 'pngjs', 'three', 'three-mesh-bvh', 'yauzl'],
+    packages: ['@gltf-transform/core', 'eecircuit-engine', 'highs', 'pngjs', 'three', 'three-mesh-bvh', 'yauzl'],
   },
   runners: { rooms: ['domain'], types: ['services'], builtins: true, packages: ['zod'] },
   db: {

@@ -48,7 +48,11 @@ export const service: Service<SimulationParameters, NetlistFacts> = {
     { name: 'points', unit: 'point', title: 'Data points', rated: false },
     { name: 'iterations', unit: 'iteration', title: 'Solver iterations', rated: false },
   ],
-  engines: [{ name: 'spice', onLostAttempt: 'restart' }],
+  // The same simulator twice; the installed one is sooner done: 1.5 s against 4 s for the sample netlist.
+  engines: [
+    { name: 'ngspice', programs: ['ngspice'], onLostAttempt: 'restart' },
+    { name: 'spice', onLostAttempt: 'restart' },
+  ],
 
   async inspect(input) {
     return readNetlist(await readText(input));
