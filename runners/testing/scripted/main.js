@@ -141,6 +141,11 @@ const actions = {
   hoard: ({ mebibytes }) => {
     for (let i = 0; i < mebibytes; i++) hoard.push(Buffer.alloc(2 ** 20, 1));
   },
+  /** Long enough for somebody who looks four times a second. */
+  linger: () => {
+    setTimeout(next, 600);
+    return true;
+  },
   wait: () => true,
   exit: ({ code }) => process.exit(code),
   die: ({ signal }) => {
