@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { RunCgroup } from './cgroups';
 import { createEmbeddedRunner } from './embedded';
 import { createSandboxRunner } from './sandbox';
 import type { Capability } from './testing/behaviour';
@@ -13,7 +14,17 @@ const walls = spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', 'true'
 /** What each runner does not claim. */
 const RUNNERS: Readonly<Record<string, readonly Capability[]>> = { embedded: ['walls'], sandbox: [] };
 
-describeRunner('embedded', { create: createEmbeddedRunner, host: [host, 'embedded'], lacks: RUNNERS.embedded ?? [] });
+/** Without one, a process that leaves its parent, group and session is nobody's. */
+const hasCgroups = new RunCgroup({ memoryBytesMax: 2 ** 30, processesMax: 10 });
+afterAll(() => hasCgroups.remove());
+const notHere = hasCgroups.folders.length > 0 ? {} : { contains: 'no control group may be made here' };
+
+describeRunner('embedded', {
+  create: createEmbeddedRunner,
+  host: [host, 'embedded'],
+  lacks: RUNNERS.embedded ?? [],
+  notHere,
+});
 describeRunner('sandbox', {
   missing: walls ? undefined : 'bubblewrap does not work here',
   create: createSandboxRunner,
@@ -28,7 +39,7 @@ it('the table of docs/runners.md is what is tried here', () => {
     group.map(({ title, needs }) => row([title, ...names.map((name) => claims(name, needs))])),
   );
   const docs = readFileSync(join(__dirname, '..', 'docs', 'runners.md'), 'utf8').split('\n');
-  const written = docs.filter((line) => /^\| .* (yes|—) \|$/.test(line));
+  const written = docs.filter((line) => /^\| .* (yes|—) +\|$/.test(line));
   // Columns are padded in the document so that it reads as a table there, too.
   expect(written.map((line) => line.replace(/ +/g, ' '))).toEqual(rows);
 });
