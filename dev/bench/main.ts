@@ -19,6 +19,7 @@ import { type BenchServer, startBenchServer } from './ledger/server';
 import { benchVerify } from './ledger/verify';
 import { benchWal } from './ledger/wal';
 import { benchRunners } from './runners';
+import { benchServices } from './services';
 import { type BenchWorld, startBenchWorld } from './world';
 
 /** Servers are started when the first figure asks for them, and stay for the others. */
@@ -49,6 +50,7 @@ const FAMILIES: Readonly<Record<string, Readonly<Record<string, Bench>>>> = {
   },
   runners: {
     runners: async (_, effort) => benchRunners(effort),
+    'ten-services': () => benchServices(),
   },
   ledger: {
     'hot-pool': onLedger(benchHotPool),
