@@ -34,7 +34,7 @@ export const service: Service<CfdParameters, CfdFacts> = {
   ],
   inputBytesMax: ARCHIVE_BYTES_MAX,
   meters: [
-    { name: 'simulations', unit: 'simulations', title: 'Flows computed', rated: true },
+    { name: 'simulations', unit: 'simulation', title: 'Flows computed', rated: true },
     { name: 'cellSteps', unit: 'cell steps', title: 'Cells × steps', rated: false },
     { name: 'solverIterations', unit: 'iterations', title: 'Iterations of the linear solvers', rated: false },
   ],
