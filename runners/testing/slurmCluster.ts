@@ -1,0 +1,183 @@
+/** A Slurm of one host for tests: its own key, sockets, ports and folder, gone when it stops. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { hostname, tmpdir, totalmem, userInfo } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+
+const PROGRAMS = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'squeue', 'scontrol', 'scancel', 'sinfo'];
+const PATH = [process.env.PATH, '/usr/sbin', '/sbin', '/usr/local/sbin'].join(delimiter);
+const NODE = 'n1';
+
+/** What of Slurm this machine lacks; nothing when a cluster can be started. */
+export const missingSlurmPrograms: readonly string[] =
+  process.platform === 'linux'
+    ? PROGRAMS.filter((name) => !PATH.split(delimiter).some((folder) => existsSync(join(folder, name))))
+    : ['Linux'];
+
+type Daemon = 'munged' | 'slurmctld' | 'slurmd';
+
+export class SlurmCluster {
+  readonly node = NODE;
+  /** What commands need to reach this cluster. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly #daemons = new Map<Daemon, ChildProcess>();
+
+  private constructor(
+    private readonly folder: string,
+    ports: { readonly controller: number; readonly node: number },
+  ) {
+    for (const name of ['munge', 'state', 'spool', 'log']) mkdirSync(join(folder, name), { mode: 0o700 });
+    writeFileSync(join(folder, 'munge', 'key'), randomBytes(1024), { mode: 0o400 });
+    writeFileSync(join(folder, 'slurm.conf'), configuration(folder, ports));
+    this.environment = { PATH, HOME: folder, USER: userInfo().username, SLURM_CONF: join(folder, 'slurm.conf') };
+  }
+
+  /** Starts a cluster and waits until its node takes jobs, some tenths of a second. */
+  static async start(): Promise<SlurmCluster> {
+    const [controller, node] = await Promise.all([freePort(), freePort()]);
+    const cluster = new SlurmCluster(mkdtempSync(join(tmpdir(), 'holdfast-slurm-')), { controller, node });
+    try {
+      await cluster.startDaemon('munged');
+      await cluster.startDaemon('slurmctld');
+      await cluster.startDaemon('slurmd');
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  /** Starts a daemon, for the first time or again, and waits until it serves. */
+  async startDaemon(daemon: Daemon): Promise<void> {
+    const log = openSync(join(this.folder, 'log', `${daemon}.out`), 'a');
+    const child = spawn(daemon, this.#argumentsOf(daemon), { env: this.environment, stdio: ['ignore', log, log] });
+    this.#daemons.set(daemon, child);
+    await once(child, 'spawn');
+    const isServing = {
+      munged: async () => existsSync(join(this.folder, 'munge', 'socket')),
+      slurmctld: async () => (await this.command('scontrol', 'ping')).includes('is UP'),
+      slurmd: async () => /^(idle|mixed|allocated|drain\w*)$/m.test(await this.command('sinfo', '-h', '-o', '%T')),
+    }[daemon];
+    for (const giveUpAt = Date.now() + 20_000; !(await isServing().catch(() => false)); await delay(20)) {
+      if (child.exitCode !== null || Date.now() > giveUpAt) throw new Error(`${daemon} does not serve, see ${this.folder}`);
+    }
+  }
+
+  /** Kills a daemon as a crash does. */
+  async killDaemon(daemon: Daemon): Promise<void> {
+    const child = this.#daemons.get(daemon);
+    this.#daemons.delete(daemon);
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+    if (daemon === 'munged') for (const name of ['socket', 'socket.lock', 'pid']) rmSync(join(this.folder, 'munge', name), { force: true });
+  }
+
+  /** Kills the controller and starts it without a memory, as after a crash before it saved its state. */
+  async forgetJobs(): Promise<void> {
+    await this.killDaemon('slurmctld');
+    for (const name of readdirSync(join(this.folder, 'state'))) {
+      if (name.startsWith('job_state')) rmSync(join(this.folder, 'state', name));
+    }
+    await this.startDaemon('slurmctld');
+  }
+
+  /** Runs one of Slurm's commands and returns what it says. */
+  async command(name: string, ...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(name, args, { env: this.environment, timeout: 15_000 });
+    return stdout.trim();
+  }
+
+  /** Ends all jobs, then all daemons, and removes the folder. */
+  async stop(): Promise<void> {
+    const left = () => this.command('squeue', '-h', '-o', '%i').catch(() => '');
+    for (let look = 0; look < 100 && (await left()) !== ''; look++) {
+      const jobs = (await left()).split('\n').filter((id) => id !== '');
+      await this.command('scontrol', 'resume', jobs.join(',')).catch(() => {});
+      await this.command('scancel', ...jobs).catch(() => {});
+      await delay(100);
+    }
+    for (const daemon of ['slurmd', 'slurmctld', 'munged'] as const) await this.killDaemon(daemon);
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #argumentsOf(daemon: Daemon): string[] {
+    const munge = (name: string) => join(this.folder, 'munge', name);
+    switch (daemon) {
+      case 'munged':
+        return [
+          '--foreground',
+          '--force',
+          `--key-file=${munge('key')}`,
+          `--socket=${munge('socket')}`,
+          `--pid-file=${munge('pid')}`,
+          `--seed-file=${munge('seed')}`,
+        ];
+      case 'slurmctld':
+        return ['-D'];
+      case 'slurmd':
+        return ['-D', '-N', NODE];
+    }
+  }
+}
+
+/** No accounting database, no systemd, no cgroups: what every Linux host can do, as root or not. */
+function configuration(folder: string, ports: { readonly controller: number; readonly node: number }): string {
+  const host = hostname().split('.')[0];
+  const user = userInfo().username;
+  const mebibytes = Math.floor(totalmem() / 2 ** 20 / 2);
+  return `${[
+    'ClusterName=holdfast',
+    `SlurmctldHost=${host}(127.0.0.1)`,
+    'CommunicationParameters=NoInAddrAny,NoCtldInAddrAny',
+    'AuthType=auth/munge',
+    `AuthInfo=socket=${folder}/munge/socket`,
+    'CredType=cred/munge',
+    `SlurmUser=${user}`,
+    `SlurmdUser=${user}`,
+    `SlurmctldPort=${ports.controller}`,
+    `SlurmctldPidFile=${folder}/slurmctld.pid`,
+    `SlurmdPidFile=${folder}/slurmd.pid`,
+    `SlurmctldLogFile=${folder}/log/slurmctld.log`,
+    `SlurmdLogFile=${folder}/log/slurmd.log`,
+    `StateSaveLocation=${folder}/state`,
+    `SlurmdSpoolDir=${folder}/spool`,
+    // More jobs at once than a small machine has cores.
+    'SlurmdParameters=config_overrides',
+    'ProctrackType=proctrack/linuxproc',
+    'TaskPlugin=task/none',
+    'MpiDefault=none',
+    'SwitchType=switch/none',
+    'MailProg=/bin/true',
+    'ReturnToService=2',
+    'SelectType=select/cons_tres',
+    'SelectTypeParameters=CR_Core',
+    'SchedulerType=sched/backfill',
+    'SchedulerParameters=sched_interval=1,bf_interval=5,batch_sched_delay=0',
+    'JobAcctGatherType=jobacct_gather/none',
+    'AccountingStorageType=accounting_storage/none',
+    'JobCompType=jobcomp/none',
+    'KillWait=5',
+    'MinJobAge=300',
+    'InactiveLimit=0',
+    'Waittime=0',
+    `NodeName=${NODE} NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports.node} CPUs=4 RealMemory=${mebibytes} State=UNKNOWN`,
+    `PartitionName=main Nodes=${NODE} Default=YES MaxTime=1440 DefaultTime=10 State=UP`,
+  ].join('\n')}\n`;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port is free');
+  return address.port;
+}
