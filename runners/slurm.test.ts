@@ -25,11 +25,10 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   let cluster: SlurmCluster;
   let workFolder: string;
   let runs: Run[];
+  let hosts: ChildProcess[];
   let started = 0;
 
-  beforeAll(async () => {
-    cluster = await SlurmCluster.start();
-  });
+  beforeAll(startCluster);
 
   afterAll(async () => {
     await cluster?.stop();
@@ -38,9 +37,11 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   beforeEach(() => {
     workFolder = mkdtempSync(join(tmpdir(), 'holdfast-slurm-work-'));
     runs = [];
+    hosts = [];
   });
 
   afterEach(async () => {
+    for (const host of hosts) host.kill('SIGKILL');
     for (const run of runs) await run.stop(0);
     expect(readdirSync(join(workFolder, 'slurm'))).toEqual([]);
     rmSync(workFolder, { recursive: true, force: true });
@@ -124,20 +125,32 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
 
   describe('a submission', () => {
     it('whose answer was lost is found and not repeated', async () => {
-      const lossy = commandInstead('sbatch', '"$real" "$@" > /dev/null; echo "Socket timed out on send/recv operation" >&2; exit 1');
+      const lossy = commandInstead(
+        'sbatch',
+        '"$real" "$@" > /dev/null; echo "Socket timed out on send/recv operation" >&2; exit 1',
+      );
       const run = await start([{ do: 'work', cpuMs: 200 }, DONE, EXIT], {}, lossy);
       expect((await run.end).kind).toBe('completed');
       expect(await jobsOfThis()).toHaveLength(1);
     });
 
     it('that reached the controller twice runs once', async () => {
-      const twice = commandInstead('sbatch', 'cat > "$0.script"; "$real" "$@" < "$0.script" > /dev/null; "$real" "$@" < "$0.script"');
-      const run = await start([{ do: 'work', cpuMs: 500 }, { do: 'file', path: 'out/once', text: '' }, DONE, EXIT], {}, twice);
+      const twice = commandInstead(
+        'sbatch',
+        'cat > "$0.script"; "$real" "$@" < "$0.script" > /dev/null; "$real" "$@" < "$0.script"',
+      );
+      const run = await start(
+        [{ do: 'work', cpuMs: 500 }, { do: 'file', path: 'out/once', text: '' }, DONE, EXIT],
+        {},
+        twice,
+      );
       const end = await run.end;
       expect(end.kind).toBe('completed');
       const jobs = await jobsOfThis();
       expect(jobs).toHaveLength(2);
-      await until(async () => (await jobsOfThis()).every(({ state }) => state === 'COMPLETED' || state === 'CANCELLED' || state === 'FAILED'));
+      await until(async () =>
+        (await jobsOfThis()).every(({ state }) => state === 'COMPLETED' || state === 'CANCELLED' || state === 'FAILED'),
+      );
     });
 
     it('that no controller hears is made again when one does', async () => {
@@ -149,45 +162,67 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     });
 
     it('that Slurm refuses is a start that fails, in Slurm’s words', async () => {
-      const nowhere = createSlurmRunner({ enginesFolder, workFolder, jobProgram, environment: cluster.environment, partition: 'nowhere' });
+      const nowhere = createSlurmRunner({
+        enginesFolder,
+        workFolder,
+        jobProgram,
+        environment: cluster.environment,
+        partition: 'nowhere',
+      });
       await expect(nowhere.start(makeSpec([]))).rejects.toThrow('invalid partition');
     });
   });
 
   describe('a controller that is away', () => {
-    it('is not the end of a run', async () => {
-      const run = await working([STOPS, { do: 'work', cpuMs: 3000 }, DONE, EXIT]);
+    // One that lost its memory gives out the ids of living jobs again, and drains the node when it notices.
+    beforeEach(startCluster);
+
+    it('is not the end of a run, which it knows again when it comes back', async () => {
+      const run = await working([STOPS]);
+      await cluster.saveJobs();
       await cluster.killDaemon('slurmctld');
-      const rounds = run.snapshot().counters.rounds ?? 0;
-      await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + 2);
+      await progressOf(run);
       await cluster.startDaemon('slurmctld');
-      expect((await run.end).kind).toBe('completed');
+      await progressOf(run, 20);
+      expect((await theJob()).state).toBe('RUNNING');
+      await run.stop(10_000);
+      expect((await run.end).kind).toBe('stopped');
+      await until(async () => (await theJob()).state === 'COMPLETED');
     });
 
     it('does not keep a run from ending', async () => {
       const run = await working([STOPS]);
       await cluster.killDaemon('slurmctld');
-      try {
-        await run.stop(10_000);
-        expect((await run.end).kind).toBe('stopped');
-      } finally {
-        await cluster.startDaemon('slurmctld');
-      }
+      await run.stop(10_000);
+      expect((await run.end).kind).toBe('stopped');
+      await cluster.startDaemon('slurmctld');
     });
 
-    it('and that forgets the job does not end it', async () => {
-      const run = await working([STOPS, { do: 'work', cpuMs: 3000 }, DONE, EXIT]);
+    it('and that forgets a running job and kills it loses the run, with what it had counted', async () => {
+      const run = await working([STOPS]);
       await cluster.forgetJobs();
+      const end = await run.end;
+      expect(end).toMatchObject({ kind: 'engine-failed', message: expect.stringContaining('Slurm does not know it') });
+      expect(end.counters.rounds).toBeGreaterThan(0);
+    });
+
+    it('and that forgets a job which did not start gets it again', async () => {
+      await drain();
+      const run = await start([DONE, EXIT]);
+      await until(async () => (await theJob()).state === 'PENDING');
+      await cluster.forgetJobs();
+      await undrain();
       expect((await run.end).kind).toBe('completed');
+      expect(await jobsOfThis()).toHaveLength(1);
     });
 
     it('counts as away, too, when only its authentication is', async () => {
-      const run = await working([STOPS, { do: 'work', cpuMs: 3000 }, DONE, EXIT]);
+      const run = await working([STOPS]);
       await cluster.killDaemon('munged');
-      const rounds = run.snapshot().counters.rounds ?? 0;
-      await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + 20);
+      await progressOf(run, 30);
       await cluster.startDaemon('munged');
-      expect((await run.end).kind).toBe('completed');
+      await run.stop(10_000);
+      expect((await run.end).kind).toBe('stopped');
     });
   });
 
@@ -207,7 +242,10 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     it('a job that somebody cancelled is a failure of the platform', async () => {
       const run = await working([STOPS]);
       await cluster.command('scancel', (await theJob()).id);
-      expect(await run.end).toMatchObject({ kind: 'engine-failed', message: 'The job was cancelled in Slurm by somebody else.' });
+      expect(await run.end).toMatchObject({
+        kind: 'engine-failed',
+        message: 'The job was cancelled in Slurm by somebody else.',
+      });
     });
 
     it('a job that was killed without a word is lost, with what it had counted', async () => {
@@ -219,7 +257,7 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     });
 
     it('a drained node keeps a run waiting, which can be suspended and stopped', async () => {
-      await cluster.command('scontrol', 'update', `NodeName=${cluster.node}`, 'State=drain', 'Reason=test');
+      await drain();
       try {
         const run = await start([STOPS, { do: 'work' }]);
         await until(async () => (await theJob()).state === 'PENDING');
@@ -229,7 +267,7 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
         expect(await run.end).toMatchObject({ kind: 'stopped', cpuSeconds: 0 });
         await until(async () => (await theJob()).state === 'CANCELLED');
       } finally {
-        await cluster.command('scontrol', 'update', `NodeName=${cluster.node}`, 'State=resume');
+        await undrain();
       }
     });
 
@@ -272,12 +310,28 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     });
   });
 
+  async function startCluster(): Promise<void> {
+    await cluster?.stop();
+    cluster = await SlurmCluster.start();
+  }
+
+  async function drain(): Promise<void> {
+    await cluster.command('scontrol', 'update', `NodeName=${cluster.node}`, 'State=drain', 'Reason=test');
+  }
+
+  /** A controller that forgot that the node was drained refuses, and takes jobs. */
+  async function undrain(): Promise<void> {
+    await cluster.command('scontrol', 'update', `NodeName=${cluster.node}`, 'State=resume').catch(() => {});
+  }
+
   function startHost(spec: RunSpec, mode: string): ChildProcess {
     const host = join(__dirname, '..', 'dist', 'runners', 'testing', 'slurmHost.js');
-    return spawn(process.execPath, [host, enginesFolder, workFolder, JSON.stringify(spec), mode], {
+    const child = spawn(process.execPath, [host, enginesFolder, workFolder, JSON.stringify(spec), mode], {
       env: { ...process.env, ...cluster.environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    hosts.push(child);
+    return child;
   }
 
   /** A PATH on which one of Slurm's commands is reached over a bad network; `$real` is the command itself. */
@@ -308,7 +362,10 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   /** The processes of a job, the engine last. */
   async function processesOf(id: string): Promise<number[]> {
     const steps = (await cluster.command('scontrol', 'listpids', id)).split('\n').slice(1);
-    return steps.map((line) => Number.parseInt(line, 10)).filter((pid) => pid > 0).sort((a, b) => a - b);
+    return steps
+      .map((line) => Number.parseInt(line, 10))
+      .filter((pid) => pid > 0)
+      .sort((a, b) => a - b);
   }
 
   /** A run that was prepared by `steps` and is now busy. */
@@ -316,6 +373,12 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     const run = await start([...steps, { do: 'work' }], changes);
     await until(() => (run.snapshot().counters.rounds ?? 0) > 0);
     return run;
+  }
+
+  /** Waits until the engine did so many rounds more. */
+  async function progressOf(run: Run, more = 3): Promise<void> {
+    const rounds = run.snapshot().counters.rounds ?? 0;
+    await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + more);
   }
 
   async function until(condition: () => boolean | Promise<boolean>): Promise<void> {

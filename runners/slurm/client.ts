@@ -36,7 +36,8 @@ export interface SlurmClient {
 
 /** @param environment what the commands see, such as `PATH` and `SLURM_CONF`; jobs see it too. */
 export function createSlurmClient(environment: Readonly<Record<string, string>>): SlurmClient {
-  const run = (command: string, args: readonly string[], input?: string) => runCommand(environment, command, args, input);
+  const run = (command: string, args: readonly string[], input?: string) =>
+    runCommand(environment, command, args, input);
   const list = async (...selection: string[]) => {
     try {
       return parseJobs(await run('squeue', ['--noheader', '--states=all', `--format=${FORMAT}`, ...selection]));

@@ -24,10 +24,12 @@ async function main(): Promise<void> {
 class Attempt {
   readonly #beat: Beat;
   #run: Run | undefined;
-  #interrupted = false;
   #suspended = false;
   #sequence = 0;
   #progressReports = 0;
+  #ranMs = 0;
+  /** The first reason stands. */
+  #stoppedFor: 'worker' | 'slurm' | 'time-limit' | undefined;
 
   constructor(
     private readonly folder: JobFolder,
@@ -36,21 +38,20 @@ class Attempt {
     this.#beat = new Beat(order);
     // Slurm wants the job to end: cancelled by somebody, its time is up, preempted, or the node goes down.
     process.on('SIGTERM', () => {
-      this.#interrupted = true;
-      void this.#run?.stop(INTERRUPTED_GRACE_MS);
+      this.#stop(INTERRUPTED_GRACE_MS, 'slurm');
     });
   }
 
   async toItsEnd(): Promise<void> {
     const end = (await this.#isWanted()) ? await this.#compute() : NEVER_STARTED;
-    await this.folder.writeEnd({ ...end, results: [...end.results], interrupted: this.#interrupted });
+    await this.folder.writeEnd({ ...end, results: [...end.results], interrupted: this.#stoppedFor === 'slurm' });
   }
 
   /** Waits while the worker wants nothing to run; false when it is not to run at all. */
   async #isWanted(): Promise<boolean> {
     for (;;) {
       const command = await this.folder.readCommand();
-      if (this.#interrupted || (command ?? STOP).stop !== null || (await this.#beat.isGone())) return false;
+      if (this.#stoppedFor || (command ?? STOP).stop !== null || (await this.#beat.isGone())) return false;
       this.#suspended = command?.suspended ?? false;
       await this.#report(NOTHING_YET);
       if (!this.#suspended) return true;
@@ -63,23 +64,36 @@ class Attempt {
     const runner = createEmbeddedRunner({ enginesFolder, workFolder: join(this.folder.path, 'node') });
     let run: Run;
     try {
-      run = await runner.start(spec);
+      run = await runner.start({ ...spec, timeLimitMs: Number.MAX_SAFE_INTEGER });
     } catch (error) {
       return { ...NOTHING_YET, kind: 'engine-failed', message: `${error}`.slice(0, 500), results: [], log: '' };
     }
     this.#run = run;
     run.onProgress(() => this.#progressReports++);
-    if (this.#interrupted) void run.stop(INTERRUPTED_GRACE_MS);
+    if (this.#stoppedFor) void run.stop(INTERRUPTED_GRACE_MS);
     let over = false;
     const ended = run.end.finally(() => {
       over = true;
     });
+    let lookedAt = performance.now();
     while (!over) {
+      const now = performance.now();
+      // Whoever suspended the whole job, us included, is seen by a gap between two looks, which takes no time of the limit.
+      if (!this.#suspended) this.#ranMs += Math.min(now - lookedAt, GAP_MS);
+      lookedAt = now;
+      if (this.#ranMs > spec.timeLimitMs) this.#stop(TIME_UP_GRACE_MS, 'time-limit');
       await this.#follow(run, (await this.folder.readCommand()) ?? (await this.#lastCommand()));
       await this.#report(run.snapshot());
       await Promise.race([ended, delay(LOOK_EVERY_MS)]);
     }
-    return ended;
+    const end = await ended;
+    if (end.kind !== 'stopped' || this.#stoppedFor !== 'time-limit') return end;
+    return { ...end, kind: 'time-limit', message: `Its time limit of ${spec.timeLimitMs / 1000} s was up.` };
+  }
+
+  #stop(graceMs: number, reason: 'worker' | 'slurm' | 'time-limit'): void {
+    this.#stoppedFor ??= reason;
+    void this.#run?.stop(graceMs);
   }
 
   /** Half a command is read again; without its folder the attempt was given up. */
@@ -92,8 +106,8 @@ class Attempt {
   }
 
   async #follow(run: Run, { suspended, stop }: JobCommand): Promise<void> {
-    if (stop !== null) void run.stop(stop);
-    else if (await this.#beat.isGone()) void run.stop(INTERRUPTED_GRACE_MS);
+    if (stop !== null) this.#stop(stop, 'worker');
+    else if (await this.#beat.isGone()) this.#stop(INTERRUPTED_GRACE_MS, 'worker');
     else if (suspended !== this.#suspended) {
       // Not suspended counts only when the kernel says so of every process; until then it is tried again.
       await (suspended ? run.suspend() : run.resume()).then(
@@ -134,6 +148,9 @@ class Beat {
 }
 
 const LOOK_EVERY_MS = 200;
+/** A look that is later than this was not late, but suspended. */
+const GAP_MS = 1000;
+const TIME_UP_GRACE_MS = 5000;
 /** Slurm kills what is left after `KillWait`, 30 s unless a site says otherwise. */
 const INTERRUPTED_GRACE_MS = 5000;
 const STOP: JobCommand = { suspended: false, stop: 0 };

@@ -36,7 +36,7 @@ export class SlurmRun implements Run {
   #saidAt = 0;
   /** The last time that the job showed that it runs. */
   #signAt = performance.now();
-  /** Since when Slurm says that the job has ended, while the job itself says nothing. */
+  /** Since when Slurm does not say that the job runs. */
   #overSince: number | undefined;
   #suspended = false;
   #allocationSuspended = false;
@@ -194,29 +194,30 @@ export class SlurmRun implements Run {
     return { ...said, kind: 'engine-failed', message: 'The job was ended by Slurm.' };
   }
 
-  /** It was started, and has not said how it ended: Slurm must know, or it goes on. */
+  /**
+   * It was started, and has not said how it ended. As long as it reports it runs, whatever Slurm says: a controller that
+   * was restarted knows what it had saved before, and may not know the job or believe that it still waits.
+   */
   async #verdictWithoutWord(): Promise<RunEnd | undefined> {
     const sight = this.#sight();
     // A look that began before the job did shows what was then.
     if (!sight || sight.at < this.#claimSeenAt) return undefined;
-    if (!sight.job) {
-      // Forgotten by its controller, a job runs on and says so.
-      const isSilent = !this.#allocationSuspended && performance.now() - this.#signAt > SILENCE_MS;
-      return isSilent ? this.#lost('The job was lost: Slurm does not know it and it does not report.') : undefined;
-    }
-    const { state, reason } = sight.job;
-    if (!isOver(state) && !isWaiting(state)) {
+    const { job } = sight;
+    if (job && !isOver(job.state) && !isWaiting(job.state)) {
       this.#overSince = undefined;
       return undefined;
     }
+    const now = performance.now();
+    this.#overSince ??= now;
     // Its last word may be on its way through the filesystem.
-    this.#overSince ??= performance.now();
-    if (performance.now() - this.#overSince < FILES_PATIENCE_MS) return undefined;
-    return this.#lost(endOf(state, reason));
+    const silentMs = now - Math.max(this.#signAt, this.#overSince);
+    if (job) return silentMs > SILENCE_MS ? this.#lost(endOf(job.state, job.reason)) : undefined;
+    // Suspended by a controller that forgot it, it can say nothing until it is resumed.
+    if (silentMs < UNKNOWN_SILENCE_MS || this.#allocationSuspended) return undefined;
+    return this.#lost({ kind: 'engine-failed', message: 'The job was lost: Slurm does not know it and it is silent.' });
   }
 
-  async #lost(how: string | Pick<RunEnd, 'kind' | 'message'>): Promise<RunEnd> {
-    const end = typeof how === 'string' ? { kind: 'engine-failed' as const, message: how } : how;
+  async #lost(end: Pick<RunEnd, 'kind' | 'message'>): Promise<RunEnd> {
     const asked = this.#stop ? { kind: 'stopped' as const, message: 'It was stopped.' } : end;
     return { ...this.snapshot(), ...asked, results: [], log: await this.context.folder.readLog() };
   }
@@ -342,8 +343,8 @@ const SUSPEND_PATIENCE_MS = 30_000;
 const RESUME_PATIENCE_MS = 30_000;
 /** Slurm's state follows the end of a job within a look or two. */
 const STATE_PATIENCE_MS = 5000;
-const FILES_PATIENCE_MS = 2000;
 /** A job reports five times a second. */
-const SILENCE_MS = 15_000;
+const SILENCE_MS = 3000;
+const UNKNOWN_SILENCE_MS = 10_000;
 const LEAVE_ATTEMPTS = 12;
 const CLEAN_PATIENCE_MS = 2000;

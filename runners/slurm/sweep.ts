@@ -44,6 +44,7 @@ async function sweepJob(client: SlurmClient, jobsFolder: string, folder: JobFold
   if (!isEnded) return;
   await rm(order.spec.folder, { recursive: true, force: true });
   await folder.remove();
+  await rm(order.beatPath, { force: true });
 }
 
 /** Cancels what is left of an attempt in Slurm; true when nothing was. */

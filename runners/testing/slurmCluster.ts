@@ -1,15 +1,26 @@
 /** A Slurm of one host for tests: its own key, sockets, ports and folder, gone when it stops. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { hostname, tmpdir, totalmem, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
+import { isAlive, readProcessTable, sendSignal } from '../processes';
 
-const PROGRAMS = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'squeue', 'scontrol', 'scancel', 'sinfo'];
+const PROGRAMS = ['setpriv', 'munged', 'slurmctld', 'slurmd', 'sbatch', 'squeue', 'scontrol', 'scancel', 'sinfo'];
 const PATH = [process.env.PATH, '/usr/sbin', '/sbin', '/usr/local/sbin'].join(delimiter);
 const NODE = 'n1';
 
@@ -55,7 +66,12 @@ export class SlurmCluster {
   /** Starts a daemon, for the first time or again, and waits until it serves. */
   async startDaemon(daemon: Daemon): Promise<void> {
     const log = openSync(join(this.folder, 'log', `${daemon}.out`), 'a');
-    const child = spawn(daemon, this.#argumentsOf(daemon), { env: this.environment, stdio: ['ignore', log, log] });
+    // Daemons die with the tests, however those end.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', daemon, ...this.#argumentsOf(daemon)], {
+      env: this.environment,
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
     this.#daemons.set(daemon, child);
     await once(child, 'spawn');
     const isServing = {
@@ -64,7 +80,8 @@ export class SlurmCluster {
       slurmd: async () => /^(idle|mixed|allocated|drain\w*)$/m.test(await this.command('sinfo', '-h', '-o', '%T')),
     }[daemon];
     for (const giveUpAt = Date.now() + 20_000; !(await isServing().catch(() => false)); await delay(20)) {
-      if (child.exitCode !== null || Date.now() > giveUpAt) throw new Error(`${daemon} does not serve, see ${this.folder}`);
+      if (child.exitCode !== null || Date.now() > giveUpAt)
+        throw new Error(`${daemon} does not serve, see ${this.folder}`);
     }
   }
 
@@ -76,7 +93,8 @@ export class SlurmCluster {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
-    if (daemon === 'munged') for (const name of ['socket', 'socket.lock', 'pid']) rmSync(join(this.folder, 'munge', name), { force: true });
+    if (daemon === 'munged')
+      for (const name of ['socket', 'socket.lock', 'pid']) rmSync(join(this.folder, 'munge', name), { force: true });
   }
 
   /** Kills the controller and starts it without a memory, as after a crash before it saved its state. */
@@ -88,22 +106,37 @@ export class SlurmCluster {
     await this.startDaemon('slurmctld');
   }
 
+  /** Waits until the controller wrote all that it knows of its jobs to its disk, which it does seconds after a change. */
+  async saveJobs(): Promise<void> {
+    const mark = `mark-${Date.now()}`;
+    for (const id of (await this.command('squeue', '-h', '-t', 'R', '-o', '%i')).split('\n')) {
+      await this.command('scontrol', 'update', `JobId=${id}`, `Comment=${mark}`);
+    }
+    const isSaved = () => existsSync(this.#savedJobs) && readFileSync(this.#savedJobs, 'latin1').includes(mark);
+    for (const giveUpAt = Date.now() + 20_000; !isSaved(); await delay(50)) {
+      if (Date.now() > giveUpAt) throw new Error('the controller does not save its jobs');
+    }
+  }
+
+  get #savedJobs(): string {
+    return join(this.folder, 'state', 'job_state');
+  }
+
   /** Runs one of Slurm's commands and returns what it says. */
   async command(name: string, ...args: string[]): Promise<string> {
     const { stdout } = await promisify(execFile)(name, args, { env: this.environment, timeout: 15_000 });
     return stdout.trim();
   }
 
-  /** Ends all jobs, then all daemons, and removes the folder. */
+  /** Kills the daemons and everything they started, and removes the folder. */
   async stop(): Promise<void> {
-    const left = () => this.command('squeue', '-h', '-o', '%i').catch(() => '');
-    for (let look = 0; look < 100 && (await left()) !== ''; look++) {
-      const jobs = (await left()).split('\n').filter((id) => id !== '');
-      await this.command('scontrol', 'resume', jobs.join(',')).catch(() => {});
-      await this.command('scancel', ...jobs).catch(() => {});
-      await delay(100);
+    const isOurs = (pid: number) => environmentOf(pid).includes(`SLURM_CONF=${this.environment.SLURM_CONF}\0`);
+    for (let left = [0]; left.length > 0; await delay(20)) {
+      left = [...(readProcessTable()?.values() ?? [])]
+        .filter((row) => isAlive(row) && isOurs(row.pid))
+        .map(({ pid }) => pid);
+      for (const pid of left) sendSignal(pid, 'SIGKILL');
     }
-    for (const daemon of ['slurmd', 'slurmctld', 'munged'] as const) await this.killDaemon(daemon);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
@@ -124,6 +157,14 @@ export class SlurmCluster {
       case 'slurmd':
         return ['-D', '-N', NODE];
     }
+  }
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1');
+  } catch {
+    return ''; // It ended, or is somebody else's.
   }
 }
 
