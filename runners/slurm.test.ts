@@ -114,6 +114,32 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
       expect(await run.end).toMatchObject({ kind: 'stopped', message: 'It was stopped.' });
     });
 
+    it('stops the engine, too, where our account may not suspend jobs', async () => {
+      const denied = commandInstead(
+        'scontrol',
+        '[ "$1" = suspend ] && { echo "Access/permission denied" >&2; exit 1; }; exec "$real" "$@"',
+      );
+      const run = await working([STOPS], {}, denied);
+      const { id } = await theJob();
+      const engine = (await processesOf(id)).at(-1) as number;
+      await run.suspend();
+      expect(readProcess(engine)?.state).toBe('T');
+      expect((await theJob()).state).toBe('RUNNING');
+      await run.resume();
+      await progressOf(run);
+    });
+
+    it('by an operator takes no time of the time limit either', async () => {
+      const run = await working([STOPS], { timeLimitMs: 4000 });
+      const { id } = await theJob();
+      await cluster.command('scontrol', 'suspend', id);
+      await delay(7000); // Two seconds until Slurm stops it, and longer than the limit.
+      const { rounds = 0 } = run.snapshot().counters;
+      await cluster.command('scontrol', 'resume', id);
+      await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + 2);
+      expect((await run.end).kind).toBe('time-limit');
+    });
+
     it('takes no time of the time limit', async () => {
       const run = await working([STOPS], { timeLimitMs: 3000 });
       await run.suspend();
@@ -369,8 +395,12 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   }
 
   /** A run that was prepared by `steps` and is now busy. */
-  async function working(steps: readonly object[], changes: Partial<RunSpec> = {}): Promise<Run> {
-    const run = await start([...steps, { do: 'work' }], changes);
+  async function working(
+    steps: readonly object[],
+    changes: Partial<RunSpec> = {},
+    environment?: Readonly<Record<string, string>>,
+  ): Promise<Run> {
+    const run = await start([...steps, { do: 'work' }], changes, environment);
     await until(() => (run.snapshot().counters.rounds ?? 0) > 0);
     return run;
   }
