@@ -23,11 +23,11 @@ import { type Db, isUnavailable } from '../db/client';
 import { getJob, type Job } from '../db/jobs';
 import type { ObjectStore } from '../db/objectStore';
 import { ratesOf } from '../db/rateCards';
-import { formatCredits, sayCredits } from '../domain/credits';
+import { type Credits, formatCredits, sayCredits, ZERO } from '../domain/credits';
 import { BillingError } from '../domain/errors';
-import { exceeds, type RunningCost, runningCost, wantsTopUp } from '../domain/forecast';
+import { exceeds, type RunningCost, runningCost, topUpTarget, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
-import type { ParkedFor, RunReport } from '../domain/job';
+import type { ParkedFor, ReportedCost, RunReport } from '../domain/job';
 import type { JobEnd, ServiceRates } from '../domain/rateCard';
 import type { Usage } from '../domain/usage';
 import type { Run, RunEnd, Runner } from '../runners/runner';
@@ -135,7 +135,8 @@ class AttemptRun {
     const { db, store, runner, workFolder, memoryBytesMax, log } = this.dependencies;
     const { id: jobId } = this.job;
     const rates = await ratesOf(db, this.job.rateCardVersion, this.job.service);
-    const [engine] = this.service.engines;
+    const { engines } = this.service;
+    const engine = engines.find(({ name }) => name === this.job.route?.engine) ?? engines[0];
     if (!engine) throw ApplicationFailure.nonRetryable(`service ${this.job.service} has no engine`, 'NoEngine');
     this.allowance = await allowanceOf(db, jobId);
     if (this.attempt > 1) await this.tell({ kind: 'restarted', attempt: this.attempt });
@@ -210,7 +211,7 @@ class AttemptRun {
     } else if (this.suspended) {
       await this.resume(run);
     } else if (reserved < cap && wantsTopUp(cost, reserved) && this.askedAt !== reserved) {
-      if (await this.tell({ kind: 'usage', ...written(cost) })) this.askedAt = reserved;
+      if (await this.tell({ kind: 'usage', ...written(cost, reserved) })) this.askedAt = reserved;
     }
   }
 
@@ -227,7 +228,8 @@ class AttemptRun {
       if (!(await survive(() => parkJob(db, { jobId: this.job.id, parkedFor, message, at: now() })))) return;
       this.notedParkedFor = parkedFor;
     }
-    if (await this.tell({ kind: 'parked', parkedFor, ...written(cost) })) this.saidParkedFor = parkedFor;
+    if (await this.tell({ kind: 'parked', parkedFor, ...written(cost, this.allowance?.reserved ?? ZERO) }))
+      this.saidParkedFor = parkedFor;
   }
 
   private async resume(run: Run): Promise<void> {
@@ -329,8 +331,9 @@ class AttemptRun {
   }
 }
 
-function written({ metered, forecast }: RunningCost): { metered: string; forecast: string } {
-  return { metered: formatCredits(metered), forecast: formatCredits(forecast) };
+function written(cost: RunningCost, reserved: Credits): ReportedCost {
+  const needs = topUpTarget(cost, reserved);
+  return { metered: formatCredits(cost.metered), forecast: formatCredits(cost.forecast), needs: formatCredits(needs) };
 }
 
 /** @returns whether it was done; a database or an object store that is away is no error here. */

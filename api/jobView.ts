@@ -43,6 +43,7 @@ export function viewOfJob(
     timeLimitSeconds: job.timeLimitSeconds,
     comment: job.comment,
     project: job.project,
+    route: job.route,
     submittedAt: job.submittedAt,
     endedAt: job.endedAt,
     links: linksOf(job.id, temporalUiUrl, charge?.id),

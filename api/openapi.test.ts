@@ -63,10 +63,19 @@ describe('the description of the API', () => {
     for (const one of describedRoutes().filter(({ method }) => method !== 'get')) {
       expect({ path: one.path, keyed: one.idempotent === true }).toEqual({
         path: one.path,
-        // An upload is named by what it holds and a purchase by its order number, digests that are ended stay ended, and a
+        // An upload is named by what it holds and a purchase by its order number, digests and sessions that are ended stay ended, reports of
+        // external runs never fall, and a
         // preview makes nothing.
         keyed: ![
           '/v1/inputs',
+          '/v1/external/claims',
+          '/v1/external/heartbeat',
+          '/v1/external/results/:name',
+          '/v1/external/end',
+          '/v1/quotes/preview',
+          '/v1/sessions/:id/activity',
+          '/v1/sessions/:id/leave',
+          '/v1/sessions/:id/close',
           '/v1/purchases',
           '/v1/purchases/:id/allocate',
           '/v1/unsubscribe/:token',

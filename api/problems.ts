@@ -40,6 +40,11 @@ export function notFound(what: string): BillingError {
   return new BillingError('not_found', `There is no such ${what}, or you may not see it.`);
 }
 
+/** A file that cannot be run, as a refusal. */
+export function inputInvalid(error: InputError): BillingError {
+  return new BillingError('input_invalid', error.message, { reason: error.code }, { cause: error });
+}
+
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) return next(error);
@@ -54,9 +59,7 @@ function refusalOf(error: unknown, request: Request, log: Logger): BillingError 
     if (error.code === 'unavailable') log.warn({ err: error }, 'a part of the service cannot be reached');
     return error;
   }
-  if (error instanceof InputError) {
-    return new BillingError('input_invalid', error.message, { reason: error.code }, { cause: error });
-  }
+  if (error instanceof InputError) return inputInvalid(error);
   if (isUnavailable(error)) {
     log.warn({ err: error }, 'the database cannot be reached');
     return new BillingError('unavailable', 'The database cannot be reached; send the same request again in a moment.');

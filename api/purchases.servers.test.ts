@@ -83,6 +83,7 @@ const submit = async (userId: string, contract: string) => {
     timeLimitSeconds: 60,
     comment: '',
     project: null,
+    route: null,
     submittedAt: at,
   });
   return { id, reserved: await reserveJob(api.ledger, { jobId: id, at }) };

@@ -11,6 +11,8 @@ import { BUCKETS, LOT_KINDS, LOT_SOURCES } from '../domain/lots';
 import { RESULTS } from '../domain/noticeDelivery';
 import { CHANNELS, DIGEST_ENTRY_KINDS, isTimeZone, LANGUAGES, NOTICE_KINDS } from '../domain/notices';
 import { JOB_ENDS } from '../domain/rateCard';
+import { RUNNERS } from '../domain/route';
+import { SESSION_ENDS } from '../domain/session';
 import { WITHDRAWAL_NAMES_MAX, WITHDRAWAL_STATES, WITHDRAWAL_USER_STATES } from '../domain/withdrawal';
 import {
   amount,
@@ -147,6 +149,144 @@ export const quote = z
   })
   .meta({ id: 'Quote', description: 'A rated forecast of a job with frozen rates. It reserves nothing.' });
 
+const variant = z.strictObject({
+  name: z.string().min(1).max(100).optional().describe('What the answer calls it; by default its place, from 1.'),
+  input: digest.optional().describe('Another file than the one of all.'),
+  parameters: parameters.default({}).describe('Parameters that differ from those of all.'),
+});
+
+export const previewRequest = z
+  .strictObject({
+    service: text(60),
+    input: digest,
+    parameters: parameters.default({}).describe('What all variants have in common.'),
+    contractId: uuid.nullable().default(null).describe('Null spends individual credits alone.'),
+    variants: z
+      .array(variant)
+      .min(1)
+      .max(50)
+      .default([{ parameters: {} }]),
+  })
+  .meta({ id: 'PreviewRequest' });
+
+export const preview = z
+  .object({
+    rateCardVersion: count.nullable().describe('The rates that were taken; null when no variant could be priced.'),
+    variants: z.array(
+      z.union([
+        quote
+          .pick({
+            input: true,
+            parameters: true,
+            dimensions: true,
+            low: true,
+            expected: true,
+            high: true,
+            maxCredits: true,
+            reason: true,
+            usage: true,
+            payers: true,
+          })
+          .extend({ name: z.string() }),
+        z.object({ name: z.string(), problem }),
+      ]),
+    ),
+  })
+  .meta({ id: 'Preview', description: 'What variants of a job would cost now. Nothing is kept of it.' });
+
+export const sessionRequest = z
+  .strictObject({
+    design: digest.describe('The design’s file, uploaded before.'),
+    contractId: uuid.nullable().default(null).describe('Null spends individual credits alone.'),
+    maxCredits: amount.describe('Not to exceed: what the session may cost.'),
+    project: projectName.optional(),
+    comment: text(500).default(''),
+  })
+  .meta({ id: 'SessionRequest' });
+
+const workCounters = z
+  .record(z.string().regex(/^[a-z][A-Za-z0-9]{0,63}$/), z.int().min(0))
+  .refine((counters) => Object.keys(counters).length <= 64, 'at most 64 counters');
+
+export const externalClaimRequest = z
+  .strictObject({
+    agent: text(100).describe('Who claims, for people: a host or a cluster.'),
+    engines: z
+      .array(
+        z
+          .string()
+          .regex(/^[a-z][a-z0-9-]*$/)
+          .max(60),
+      )
+      .min(1)
+      .max(50),
+  })
+  .meta({ id: 'ExternalClaimRequest', description: 'The engines that the claimer runs.' });
+
+export const externalClaim = z
+  .object({
+    token: z.string().describe('Fits this attempt alone; send it as Attempt-Token.'),
+    jobId: uuid,
+    attempt: count,
+    engine: z.string(),
+    parameters,
+    timeLimitSeconds: z.number(),
+    memoryBytesMax: count,
+    heartbeatSeconds: z.number().describe('Report at least this often, or the attempt is taken for lost.'),
+  })
+  .meta({ id: 'ExternalClaim', description: 'A run for the claimer alone.' });
+
+export const externalReport = z
+  .strictObject({
+    seq: z.int().min(1).describe('Counts the reports of the attempt from 1.'),
+    fraction: z.number().min(0).max(1),
+    counters: workCounters,
+    cpuSeconds: z.number().min(0).default(0),
+    peakMemoryBytes: z.int().min(0).default(0),
+    isSuspended: z.boolean().default(false),
+  })
+  .meta({ id: 'ExternalReport', description: 'What an attempt has done so far, in figures that never fall.' });
+
+export const externalWish = z
+  .object({ wants: z.enum(['run', 'suspend', 'stop']) })
+  .meta({ id: 'ExternalWish', description: 'What the attempt is to do now.' });
+
+export const externalResult = z
+  .object({ name: z.string(), digest, size: count, mediaType: z.string() })
+  .meta({ id: 'ExternalResult' });
+
+export const externalEnd = z
+  .strictObject({
+    kind: z.enum(['completed', 'stopped', 'input-failed', 'engine-failed']),
+    message: text(2000).default(''),
+    counters: workCounters,
+    statistics: workCounters.nullable().default(null).describe('Counters as the program itself states them.'),
+  })
+  .meta({ id: 'ExternalEnd' });
+
+const choices = z.record(z.string().max(100), z.string().max(100));
+
+export const sessionActivity = z
+  .strictObject({ choices: choices.default({}).describe('What was chosen: option to choice.') })
+  .meta({ id: 'SessionActivity', description: 'A sign of life of the session’s user.' });
+
+export const session = z
+  .object({
+    id: uuid.describe('Also the id of its job.'),
+    state: z.enum(['open', 'ended']),
+    design: digest,
+    contractId: uuid.nullable(),
+    isAdministrator: z.boolean().describe('An administrator’s own look, which costs nothing.'),
+    choices,
+    openedAt: instant,
+    activeAt: instant,
+    warnAt: instant.nullable().describe('When a user who does nothing is warned; null in an ended session.'),
+    endsAt: instant.describe('When it ends unless somebody goes on, or when it ended.'),
+    endedFor: z.enum(SESSION_ENDS).nullable(),
+    links: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Session', description: 'A configuration session.' });
+
 const jobOptions = {
   timeLimitSeconds: z
     .number()
@@ -157,6 +297,7 @@ const jobOptions = {
     .describe('Running time, parked time not counted.'),
   comment: text(500).default(''),
   project: projectName.optional().describe('What the job is for. Budgets can limit what a project costs.'),
+  runner: z.enum(RUNNERS).optional().describe('Where to run; without it wherever the best engine is offered.'),
 };
 
 export const quotedJobRequest = z.strictObject({ quoteId: uuid, ...jobOptions }).meta({ id: 'QuotedJobRequest' });
@@ -176,7 +317,7 @@ export const unquotedJobRequest = z
 export const jobRequest = z
   .union(
     [quotedJobRequest, unquotedJobRequest],
-    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds, comment and project fit both',
+    'send either quoteId alone, or service, input and maxCredits; timeLimitSeconds, comment, project and runner fit both',
   )
   .meta({ id: 'JobRequest' });
 
@@ -203,6 +344,10 @@ export const job = z
     timeLimitSeconds: count,
     comment: z.string(),
     project: z.string().nullable(),
+    route: z
+      .object({ runner: z.enum(RUNNERS), engine: z.string() })
+      .nullable()
+      .describe('The engine that runs it, and through which runner.'),
     submittedAt: instant,
     endedAt: instant.nullable(),
     links: z.record(z.string(), z.string()),

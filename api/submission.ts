@@ -21,9 +21,11 @@ import { BillingError, type RefusalCode } from '../domain/errors';
 import type { Instant } from '../domain/instant';
 import type { Rejection } from '../domain/job';
 import { amountToReserve } from '../domain/quote';
+import { type Route as JobRoute, taskQueueOf } from '../domain/route';
+import type { Service } from '../services/service';
 import type { ReservationOutcome } from '../workflows/messages';
 import type { ApiDependencies } from './app';
-import { priceRequest } from './estimate';
+import { priceRequest, routeOf } from './estimate';
 import { jobView, linksOf, viewOfJob } from './jobView';
 import { notFound, problemOf } from './problems';
 import type { Reply } from './route';
@@ -37,6 +39,8 @@ export interface Submission {
   readonly body: JobRequest;
   readonly resourceId: string;
   readonly claimedAt: Instant;
+  /** It comes from the session that the job is. */
+  readonly isSession?: boolean;
   /** Whether the key was claimed before, so that the job may exist already. */
   readonly isRepeat: boolean;
 }
@@ -89,10 +93,11 @@ async function writeJob(dependencies: ApiDependencies, submission: Submission): 
 type Terms = Omit<NewJob, 'id' | 'userId' | 'timeLimitSeconds' | 'comment' | 'project' | 'submittedAt'>;
 
 async function quotedTerms(
-  { db }: ApiDependencies,
-  { person, claimedAt }: Submission,
+  dependencies: ApiDependencies,
+  { person, claimedAt, body }: Submission,
   quoteId: string,
 ): Promise<Terms> {
+  const { db, services } = dependencies;
   const quote = await findQuote(db, person.userId, quoteId);
   if (!quote) throw notFound('quote');
   if (quote.validUntil <= claimedAt) {
@@ -100,6 +105,9 @@ async function quotedTerms(
   }
   if (quote.contractId !== null && !person.contractIds.includes(quote.contractId)) throw notFound('contract');
   const rates = await ratesOf(db, quote.rateCardVersion, quote.service);
+  const service = services.get(quote.service);
+  if (!service) throw notFound('service');
+  mustBeAJob(service);
   return {
     contractId: quote.contractId,
     service: quote.service,
@@ -111,12 +119,22 @@ async function quotedTerms(
     rateCardVersion: quote.rateCardVersion,
     expected: amountToReserve(rates, quote),
     maxCredits: quote.maxCredits,
+    route:
+      quote.facts === null
+        ? null
+        : await routeOf(dependencies, service, { ...quote, at: claimedAt, wanted: body.runner }),
   };
+}
+
+/** A session begins where its user is, and not with a job. */
+function mustBeAJob({ name, engines }: Service): void {
+  if (engines.length > 0) return;
+  throw new BillingError('invalid_request', `body.service: a ${name} is opened with POST /v1/sessions`);
 }
 
 async function ownTerms(
   dependencies: ApiDependencies,
-  { person, claimedAt }: Submission,
+  { person, claimedAt, isSession }: Submission,
   body: Extract<JobRequest, { maxCredits: string }>,
 ): Promise<Terms> {
   const maxCredits = parseCredits(body.maxCredits);
@@ -128,6 +146,7 @@ async function ownTerms(
     );
   }
   const priced = await priceRequest(dependencies, person, body, claimedAt);
+  if (!isSession) mustBeAJob(priced.definition);
   return {
     contractId: body.contractId,
     service: priced.service,
@@ -139,12 +158,14 @@ async function ownTerms(
     rateCardVersion: priced.rateCardVersion,
     expected: own ?? minCredits(amountToReserve(priced.rates, priced.forecast), maxCredits),
     maxCredits,
+    route: await routeOf(dependencies, priced.definition, { ...priced, at: claimedAt, wanted: body.runner }),
   };
 }
 
 async function startOf({ db, services, settings }: ApiDependencies, job: Job, person: Person): Promise<JobStart> {
+  const service = services.get(job.service);
   const contract = job.contractId === null ? undefined : await findVisibleContract(db, person, job.contractId);
-  const title = services.get(job.service)?.title ?? job.service;
+  const title = service?.title ?? job.service;
   const expected = formatCredits(job.expected);
   const maxCredits = formatCredits(job.maxCredits);
   return {
@@ -156,6 +177,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       `- expected ${sayCredits(job.expected)}, not to exceed ${sayCredits(job.maxCredits)}`,
       `- rate card ${job.rateCardVersion}, ${job.quoteId === null ? 'no quote' : `quote \`${job.quoteId}\``}`,
       `- input \`${job.inputDigest}\``,
+      ...(job.route ? [`- engine ${job.route.engine}, runner ${job.route.runner}`] : []),
       ...(job.project === null ? [] : [`- project ${job.project}`]),
       ...(job.comment === '' ? [] : ['', `> ${job.comment.replaceAll('\n', '\n> ')}`]),
     ].join('\n'),
@@ -169,8 +191,14 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       timeLimitSeconds: job.timeLimitSeconds,
       heartbeatSeconds: settings.heartbeatSeconds,
       parkedGraceSeconds: settings.parkedGraceSeconds,
+      ...(service?.engines.length === 0 && { isSession: true }),
+      ...(job.route && { taskQueue: taskQueueOf(job.route, programsOf(service, job.route)) }),
     },
   };
+}
+
+function programsOf(service: Service | undefined, { engine }: JobRoute): readonly string[] {
+  return service?.engines.find(({ name }) => name === engine)?.programs ?? [];
 }
 
 async function rejection({ db, settings }: ApiDependencies, job: Job, refused: Rejection): Promise<Reply> {

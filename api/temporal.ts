@@ -15,6 +15,7 @@ import { contractWorkflowId } from '../domain/contract';
 import type { ContractAnswer } from '../domain/contractProgress';
 import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import { jobWorkflowId } from '../domain/job';
+import { sessionWorkflowId } from '../domain/session';
 import { withdrawalWorkflowId } from '../domain/withdrawal';
 import type { contract } from '../workflows/contract';
 import type { job } from '../workflows/job';
@@ -27,6 +28,7 @@ import {
   JOBS_TASK_QUEUE,
   raiseCapUpdate,
   reservationUpdate,
+  sessionTouchedSignal,
 } from '../workflows/messages';
 import { BILLING_STATE, CONTRACT_ID, CUSTOMER_ID, SERVICE, USER_ID } from '../workflows/searchAttributes';
 import type { withdrawal } from '../workflows/withdrawal';
@@ -84,6 +86,13 @@ export function temporalWorkflows(client: Client): Workflows {
     async creditsArrived(jobId) {
       try {
         await within(() => handleOf(jobId).signal(creditsArrivedSignal));
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError)) throw refusalOf(error);
+      }
+    },
+    async sessionTouched(jobId) {
+      try {
+        await within(() => client.workflow.getHandle(sessionWorkflowId(jobId)).signal(sessionTouchedSignal));
       } catch (error) {
         if (!(error instanceof WorkflowNotFoundError)) throw refusalOf(error);
       }

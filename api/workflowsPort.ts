@@ -43,6 +43,8 @@ export interface Workflows {
   raiseCap(jobId: string, request: RaiseCapRequest): Promise<RaiseCapOutcome>;
   /** Asks the workflow to stop the job. @throws BillingError as {@link raiseCap}. */
   cancelJob(jobId: string): Promise<void>;
+  /** Has a session's workflow look at it; one that is gone by now is no error. */
+  sessionTouched(jobId: string): Promise<void>;
   /** Wakes a parked job; a job that is gone by now is no error. */
   creditsArrived(jobId: string): Promise<void>;
   /**

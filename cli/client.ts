@@ -16,6 +16,9 @@ export type Me = z.output<typeof schemas.me>;
 export type Service = z.output<typeof schemas.service>;
 export type Input = z.output<typeof schemas.input>;
 export type Quote = z.output<typeof schemas.quote>;
+export type Preview = z.output<typeof schemas.preview>;
+export type Session = z.output<typeof schemas.session>;
+export type SessionRequest = z.input<typeof schemas.sessionRequest>;
 export type Job = z.output<typeof schemas.job>;
 export type JobUsage = z.output<typeof schemas.usage>;
 export type Result = z.output<typeof schemas.result>;
@@ -45,6 +48,7 @@ export type Transfer = z.output<typeof schemas.transfer>;
 export type Notice = z.output<typeof schemas.notice>;
 export type Draw = z.output<typeof schemas.draw>;
 export type QuoteRequest = z.input<typeof schemas.quoteRequest>;
+export type PreviewRequest = z.input<typeof schemas.previewRequest>;
 export type JobRequest = z.input<typeof schemas.jobRequest>;
 export type ContractLotRequest = z.input<typeof schemas.contractLotRequest>;
 export type UserLotRequest = z.input<typeof schemas.userLotRequest>;
@@ -230,6 +234,7 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
   }
 
   const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`;
+  const session = (id: string) => `/v1/sessions/${encodeURIComponent(id)}`;
   const contract = (id: string) => `/v1/contracts/${encodeURIComponent(id)}`;
   const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
   const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
@@ -248,7 +253,13 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     services: () => get<Page<Service>>('/v1/services'),
     service: (name: string) => get<Service>(`/v1/services/${encodeURIComponent(name)}`),
     quote: (body: QuoteRequest) => post<Quote>('/v1/quotes', body),
+    preview: (body: PreviewRequest) => post<Preview>('/v1/quotes/preview', body),
     findQuote: (id: string) => get<Quote>(`/v1/quotes/${encodeURIComponent(id)}`),
+    openSession: (body: SessionRequest) => post<Session>('/v1/sessions', body),
+    session: (id: string) => get<Session>(session(id)),
+    goOnWithSession: (id: string, choices: Readonly<Record<string, string>>) =>
+      post<Session>(`${session(id)}/activity`, { choices }),
+    closeSession: (id: string) => post<Session>(`${session(id)}/close`, undefined),
     submit: (body: JobRequest) => post<Job>('/v1/jobs', body),
     jobs: (query: Query = {}) => get<Page<Job>>(`/v1/jobs${queryOf(query)}`),
     job: (id: string) => get<Job>(job(id)),

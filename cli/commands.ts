@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { Refused } from './client';
 import { aboutCommands } from './commands/about';
+import { agentCommands } from './commands/agent';
 import { allocationCommands } from './commands/allocations';
 import { budgetCommands } from './commands/budgets';
 import { calendarCommands } from './commands/calendar';
@@ -15,6 +16,7 @@ import { noticeCommands } from './commands/notices';
 import { peopleCommands } from './commands/people';
 import { purchaseCommands } from './commands/purchases';
 import { refundCommands } from './commands/refunds';
+import { sessionCommands } from './commands/sessions';
 import { submitCommands } from './commands/submit';
 import { transferCommands } from './commands/transfers';
 import { verifyCommands } from './commands/verify';
@@ -41,6 +43,7 @@ export function buildProgram(terminal: Terminal): Command {
   for (const add of [
     submitCommands,
     jobCommands,
+    sessionCommands,
     creditCommands,
     contractCommands,
     peopleCommands,
@@ -57,6 +60,7 @@ export function buildProgram(terminal: Terminal): Command {
     exportCommands,
     aboutCommands,
     demoCommands,
+    agentCommands,
   ]) {
     add(program, terminal);
   }

@@ -46,7 +46,8 @@ async function main(): Promise<void> {
 }
 
 function serve(part: string, config: Config): Promise<void> {
-  const { serveApi, serveCompute, serveJobs } = require('./serve') as typeof import('./serve');
+  const { serveApi, serveJobs } = require('./serve') as typeof import('./serve');
+  const { serveCompute } = require('./compute') as typeof import('./compute');
   const [api, jobs, compute] = PARTS;
   switch (part) {
     case api:

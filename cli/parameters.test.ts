@@ -1,6 +1,6 @@
 import type { Service } from './client';
 import { WrongUsage } from './failures';
-import { mediaTypeOf, readParameters } from './parameters';
+import { mediaTypeOf, readParameters, readVariants } from './parameters';
 
 const SERVICE = {
   name: 'rendering',
@@ -45,4 +45,24 @@ test('a parameter that is given twice is refused, since one of the two would be 
 test('a file goes under the media type that the service gives its extension', () => {
   expect(mediaTypeOf(SERVICE, 'Scene.GLB')).toBe('model/gltf-binary');
   expect(mediaTypeOf(SERVICE, 'scene.blend')).toBe('application/octet-stream');
+});
+
+test('variants are every combination of the values, named by them', () => {
+  const variants = readVariants(SERVICE, ['quality=standard|final', 'width=640|1280']);
+  expect(variants.map(({ name }) => name)).toEqual([
+    'quality=standard width=640',
+    'quality=standard width=1280',
+    'quality=final width=640',
+    'quality=final width=1280',
+  ]);
+  expect(variants[3]?.parameters).toEqual({ quality: 'final', width: 1280 });
+});
+
+test.each([
+  [['quality'], /name=value\|value/],
+  [['depth=1|2'], /no parameter "depth"/],
+  [['width=1|2', 'width=3'], /given twice/],
+  [[`width=${Array.from({ length: 51 }, (_, width) => width).join('|')}`], /at most 50/],
+])('variants that cannot be meant are refused: %j', (texts, sentence) => {
+  expect(() => readVariants(SERVICE, texts)).toThrow(sentence);
 });

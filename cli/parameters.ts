@@ -21,6 +21,38 @@ export function readParameters(service: Service, texts: readonly string[]): Reco
   return parameters;
 }
 
+/** The most variants that one preview prices. */
+const VARIANTS_MAX = 50;
+
+/** Reads `--vary name=a|b` texts into every combination of their values, each named by them. */
+export function readVariants(service: Service, texts: readonly string[]): Variant[] {
+  let variants: Variant[] = [{ name: '', parameters: {} }];
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    if (equals < 1) throw new WrongUsage(`--vary is written name=value|value, unlike "${text}".`);
+    const name = text.slice(0, equals);
+    const values = text.slice(equals + 1).split('|');
+    if (variants.some(({ parameters }) => Object.hasOwn(parameters, name))) {
+      throw new WrongUsage(`--vary ${name} is given twice.`);
+    }
+    variants = variants.flatMap((before) =>
+      values.map((value) => ({
+        name: [before.name, `${name}=${value}`].filter((part) => part !== '').join(' '),
+        parameters: { ...before.parameters, ...readParameters(service, [`${name}=${value}`]) },
+      })),
+    );
+    if (variants.length > VARIANTS_MAX) {
+      throw new WrongUsage(`These are ${variants.length} variants; at most ${VARIANTS_MAX} are priced at once.`);
+    }
+  }
+  return variants;
+}
+
+interface Variant {
+  readonly name: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
 /** The media type that a service gives to files with this name. */
 export function mediaTypeOf(service: Service, name: string): string {
   const lower = name.toLowerCase();

@@ -1,24 +1,14 @@
-/** The processes of the product, each a plain wiring of parts: API, jobs worker, compute worker. */
+/** The processes of the product beside `compute.ts`, each a plain wiring of parts: the API, and the worker of jobs and contracts. */
 import { createServer } from 'node:http';
-import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, ScheduleAlreadyRunning, WorkflowNotFoundError } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
-import {
-  DefaultLogger,
-  NativeConnection,
-  Runtime,
-  type LogLevel as TemporalLogLevel,
-  Worker,
-} from '@temporalio/worker';
-import pino, { type Logger } from 'pino';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { createContractActivities } from '../activities/contracts';
 import { createDigestActivities } from '../activities/digests';
 import { createJobActivities } from '../activities/jobActivities';
 import { createNoticeDelivery } from '../activities/notices';
 import { createReconcileActivities } from '../activities/reconcile';
-import { createRunActivities } from '../activities/run';
-import { createSlots } from '../activities/slots';
+import { createSessionActivities } from '../activities/sessions';
 import { createWithdrawalActivities } from '../activities/withdrawals';
 import { createApp } from '../api/app';
 import { temporalWorkflows } from '../api/temporal';
@@ -26,33 +16,33 @@ import { connect } from '../db/client';
 import { openLedger } from '../db/ledger';
 import { createObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
-import { type Instant, instantOfMilliseconds } from '../domain/instant';
 import { jobWorkflowId } from '../domain/job';
 import type { Channel } from '../notices/channel';
 import { createMailChannel, type MailChannel } from '../notices/mail';
 import { administratorChannel, inServiceChannel } from '../notices/shown';
-import { createEmbeddedRunner } from '../runners/embedded';
 import { SERVICES } from '../services';
 import {
   CONTRACTS_TASK_QUEUE,
   DIGESTS_SCHEDULE_ID,
-  EMBEDDED_TASK_QUEUE,
   JOBS_TASK_QUEUE,
   RECONCILE_SCHEDULE_ID,
-  runReportedSignal,
 } from '../workflows/messages';
-import { type Config, databaseUrl, publicUrl, temporalAddress } from './config';
+import { type Config, databaseUrl, publicUrl } from './config';
+import {
+  logger,
+  logTemporal,
+  now,
+  runUntilSignalled,
+  signalled,
+  temporalClient,
+  temporalConnection,
+} from './processParts';
 
 const RECONCILE_EVERY = '5 minutes';
 const DIGESTS_EVERY = '15 minutes';
 /** What contracts and notices ask of the database is small; what takes longer is broken and would hold up what waits. */
 const CONTRACTS_STATEMENT_MAX_MS = 30_000;
-const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
-/** Parked runs wait without a slot, so many more runs are held than engines run. */
-const RUNS_HELD_MAX = 200;
 const SHUTDOWN_GRACE = '15s';
-/** Engines run for minutes: waiting longer would seldom save an attempt, and would keep Ctrl-C waiting. */
-const ENGINE_SHUTDOWN_GRACE = '1s';
 
 /** Serves the API until a signal comes. */
 export async function serveApi(config: Config): Promise<void> {
@@ -124,6 +114,7 @@ export async function serveJobs(config: Config): Promise<void> {
     workflowBundle: { codePath: workflowBundlePath() },
     activities: {
       ...createJobActivities({ ledger }),
+      ...createSessionActivities({ db, store: await createObjectStore(config.objects) }),
       ...createReconcileActivities({ ...reconciling, youngMs: config.reconcileAfterSeconds * 1_000 }),
     },
     maxCachedWorkflows: 500,
@@ -190,89 +181,9 @@ function channelsOf({ noticeChannels }: Config, mail: MailChannel | undefined): 
   return noticeChannels.flatMap((name) => known[name] ?? []);
 }
 
-/** Runs engines until a signal comes. */
-export async function serveCompute(config: Config): Promise<void> {
-  logTemporal(config);
-  const log = logger(config, 'compute');
-  const db = connect(databaseUrl(config), { poolMax: 20, applicationName: 'holdfast compute' });
-  const connection = await NativeConnection.connect(temporalConnection(config));
-  const client = await temporalClient(config);
-  const workFolder = join(config.home, 'work');
-  const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist', 'engines'), workFolder });
-  await runner.sweep();
-  const worker = await Worker.create({
-    connection,
-    namespace: config.temporalNamespace,
-    taskQueue: EMBEDDED_TASK_QUEUE,
-    activities: createRunActivities({
-      db,
-      store: await createObjectStore(config.objects),
-      runner,
-      services: SERVICES,
-      slots: createSlots(availableParallelism()),
-      workFolder,
-      memoryBytesMax: MEMORY_BYTES_MAX,
-      worker: `${hostname()}/${process.pid}`,
-      now,
-      tellWorkflow: async (jobId, report) => {
-        try {
-          await client.withDeadline(Date.now() + 3_000, () =>
-            client.workflow.getHandle(jobWorkflowId(jobId)).signal(runReportedSignal, report),
-          );
-        } catch (error) {
-          // A workflow that is gone needs no report: the attempt learns from its next heartbeat that it must stop.
-          if (!(error instanceof WorkflowNotFoundError)) throw error;
-        }
-      },
-      log,
-    }),
-    maxConcurrentActivityTaskExecutions: RUNS_HELD_MAX,
-    // A cancellation comes with the answer to a heartbeat, and until it comes the job goes on costing credits.
-    maxHeartbeatThrottleInterval: '1s',
-    shutdownGraceTime: ENGINE_SHUTDOWN_GRACE,
-  });
-  await runUntilSignalled(worker);
-  await client.connection.close();
-  await connection.close();
-  await db.destroy();
-}
-
 /** The bundle that the build made of `workflows/`. */
 function workflowBundlePath(): string {
   return join(packageRoot(), 'dist', 'workflow-bundle.js');
-}
-
-function now(): Instant {
-  return instantOfMilliseconds(Date.now());
-}
-
-function logger(config: Config, name: string): Logger {
-  return pino({ name, level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
-}
-
-const TEMPORAL_LOG_LEVELS: Readonly<Record<Config['logLevel'], TemporalLogLevel>> = {
-  trace: 'TRACE',
-  debug: 'DEBUG',
-  info: 'INFO',
-  warn: 'WARN',
-  error: 'ERROR',
-  fatal: 'ERROR',
-  silent: 'ERROR',
-};
-
-/** Makes Temporal's own logging as talkative as ours. */
-function logTemporal({ logLevel }: Config): void {
-  Runtime.install({ logger: new DefaultLogger(TEMPORAL_LOG_LEVELS[logLevel]) });
-}
-
-/** Where Temporal is, with its own settings of the environment: API key, TLS and the like. */
-function temporalConnection(config: Config) {
-  return { ...loadClientConnectConfig().connectionOptions, address: temporalAddress(config) };
-}
-
-async function temporalClient(config: Config): Promise<Client> {
-  const connection = await Connection.connect(temporalConnection(config));
-  return new Client({ connection, namespace: config.temporalNamespace });
 }
 
 async function workflowStatus(client: Client, jobId: string): Promise<'running' | 'closed' | 'missing'> {
@@ -306,22 +217,4 @@ async function ensureSchedule(
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
   }
-}
-
-/** Runs workers side by side. One that fails ends the others: half a process would look whole. */
-async function runUntilSignalled(...workers: readonly Worker[]): Promise<void> {
-  let fail = () => {};
-  const failed = new Promise<void>((resolve) => {
-    fail = resolve;
-  });
-  // Worker.run() listens to no signals of its own: without this a SIGTERM would cut attempts off unmetered.
-  const ended = Promise.race([signalled(), failed]);
-  const outcomes = await Promise.allSettled(workers.map((worker) => worker.runUntil(ended).finally(fail)));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
-function signalled(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
 }

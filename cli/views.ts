@@ -1,5 +1,5 @@
 /** The API's answers as people read them. Every amount and quantity is shown with the API's own digits. */
-import type { Balance, Charge, Draw, Job, JobUsage, Lot, Me, Quote, Result, Service } from './client';
+import type { Balance, Charge, Draw, Job, JobUsage, Lot, Me, Preview, Quote, Result, Service } from './client';
 import { refundsView } from './ledgerViews';
 import { amountCell, type Column, formatPairs, formatTable, inCredits, instantCell, type Paint } from './output';
 
@@ -32,6 +32,25 @@ export function quoteView(quote: Quote, paint: Paint): string {
     parts.push(`Nothing would be drawn; ${inCredits(payers.available)} can be spent now.`);
   }
   return parts.join('\n\n');
+}
+
+/** Variants side by side; what is wrong with one stands beneath. */
+export function previewView({ variants, rateCardVersion }: Preview, paint: Paint): string {
+  const priced = variants.flatMap((one) => ('problem' in one ? [] : [one]));
+  const refused = variants.flatMap((one) => ('problem' in one ? [one] : []));
+  const rows = priced.map(({ name, low, expected, high, payers }) => [
+    name,
+    amountCell(low),
+    amountCell(expected),
+    amountCell(high),
+    payers.shortfall === '0' ? amountCell(payers.remaining) : paint.yellow(`${payers.shortfall} short`),
+  ]);
+  const columns = [LEFT('variant'), RIGHT('low'), RIGHT('expected'), RIGHT('high'), RIGHT('would remain')];
+  return [
+    ...(priced.length > 0 ? [formatTable(columns, rows, paint)] : []),
+    ...refused.map(({ name, problem }) => paint.yellow(`${name}: ${problem.detail}`)),
+    ...(priced.length > 0 ? [`At the rates of version ${rateCardVersion}; nothing is kept of this.`] : []),
+  ].join('\n');
 }
 
 export function quoteForecastView({ low, expected, high, maxCredits, reason }: Quote, paint: Paint): string {

@@ -2,6 +2,7 @@
 import type { Credits } from '../domain/credits';
 import type { Instant } from '../domain/instant';
 import type { JobState } from '../domain/job';
+import type { Route } from '../domain/route';
 import type { Dimensions } from '../domain/usage';
 import { type Db, firstRow, rows, type Trx } from './client';
 import type { Viewer } from './people';
@@ -29,6 +30,8 @@ export interface Job {
   /** Work done, in millionths. */
   readonly progress: number;
   readonly revision: bigint;
+  /** Where it runs; null for jobs from before there was a choice. */
+  readonly route: Route | null;
   readonly submittedAt: Instant;
   readonly endedAt: Instant | null;
 }
@@ -36,7 +39,8 @@ export interface Job {
 const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest",
   input_name as "inputName", parameters, dimensions, quote_id as "quoteId", rate_card_version as "rateCardVersion",
   expected, max_credits as "maxCredits", time_limit_seconds as "timeLimitSeconds", comment, project, state, reason, message,
-  progress, revision, submitted_at as "submittedAt", ended_at as "endedAt"`;
+  progress, revision,
+  case when engine is not null then jsonb_build_object('runner', runner, 'engine', engine) end as route, submitted_at as "submittedAt", ended_at as "endedAt"`;
 
 export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
 
@@ -50,9 +54,9 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
   await db.raw(
     `insert into jobs
        (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
-        expected, max_credits, time_limit_seconds, comment, project, state, submitted_at)
+        expected, max_credits, time_limit_seconds, comment, project, runner, engine, state, submitted_at)
      select ?::uuid, ?::uuid, ?::uuid, ?, ?, ?, ?::jsonb, ?::jsonb, ?::uuid, ?::int, ?::bigint, ?::bigint, ?::int, ?, ?,
-       'reserving', ?::timestamptz
+       ?, ?, 'reserving', ?::timestamptz
      from set_config('synchronous_commit', 'off', true)
      on conflict (id) do nothing`,
     [
@@ -71,6 +75,8 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
       job.timeLimitSeconds,
       job.comment,
       job.project,
+      job.route?.runner ?? null,
+      job.route?.engine ?? null,
       job.submittedAt,
     ] as never,
   );

@@ -6,7 +6,15 @@ import type { Instant } from '../domain/instant';
 import type { Language } from '../domain/notices';
 import { type Db, firstRow, rows, SQLSTATE, sqlStateOf, type Trx } from './client';
 
-export const ROLES = ['submitter', 'contract-admin', 'operator', 'finance', 'finance-approver', 'provider'] as const;
+export const ROLES = [
+  'submitter',
+  'contract-admin',
+  'operator',
+  'finance',
+  'finance-approver',
+  'provider',
+  'compute',
+] as const;
 export type Role = (typeof ROLES)[number];
 
 /** The provider's own people see every contract. */

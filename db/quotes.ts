@@ -13,6 +13,8 @@ export interface Quote {
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly dimensions: Dimensions;
   readonly estimate: QuotedEstimate;
+  /** What was read in the input file; null for quotes from before it was kept. */
+  readonly facts: unknown;
   readonly rateCardVersion: number;
   readonly low: Credits;
   readonly expected: Credits;
@@ -31,9 +33,9 @@ export type QuotedEstimate = {
 export async function insertQuote(db: Db, quote: Quote): Promise<void> {
   await db.raw(
     `insert into quotes
-       (id, user_id, contract_id, service, input_digest, parameters, dimensions, estimate, rate_card_version, low, expected,
-        high, max_credits, quoted_at, valid_until)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       (id, user_id, contract_id, service, input_digest, parameters, dimensions, estimate, facts, rate_card_version, low,
+        expected, high, max_credits, quoted_at, valid_until)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      on conflict (id) do nothing`,
     [
       quote.id,
@@ -44,6 +46,7 @@ export async function insertQuote(db: Db, quote: Quote): Promise<void> {
       JSON.stringify(quote.parameters),
       JSON.stringify(quote.dimensions),
       JSON.stringify(quote.estimate),
+      JSON.stringify(quote.facts),
       quote.rateCardVersion,
       quote.low.toString(),
       quote.expected.toString(),
@@ -60,7 +63,7 @@ export function findQuote(db: Db, userId: string, id: string): Promise<(Quote & 
   return firstRow<Quote & { inputName: string }>(
     db,
     `select id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest", parameters,
-       dimensions, estimate, rate_card_version as "rateCardVersion", low, expected, high, max_credits as "maxCredits",
+       dimensions, estimate, facts, rate_card_version as "rateCardVersion", low, expected, high, max_credits as "maxCredits",
        quoted_at as "quotedAt", valid_until as "validUntil",
        (select name from input_uploads u where u.digest = quotes.input_digest and u.user_id = quotes.user_id) as "inputName"
      from quotes

@@ -56,7 +56,7 @@ create table api_keys (
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
   recorded_at timestamp with time zone not null default clock_timestamp(),
-  constraint api_key_roles_are_known CHECK (((cardinality(roles) > 0) AND (roles <@ ARRAY['submitter'::text, 'contract-admin'::text, 'operator'::text, 'finance'::text, 'finance-approver'::text, 'provider'::text]))),
+  constraint api_key_roles_are_known CHECK (((cardinality(roles) > 0) AND (roles <@ ARRAY['submitter'::text, 'contract-admin'::text, 'operator'::text, 'finance'::text, 'finance-approver'::text, 'provider'::text, 'compute'::text]))),
   constraint api_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
   constraint api_keys_pkey PRIMARY KEY (id),
   constraint api_keys_key_hash_key UNIQUE (key_hash)
@@ -162,6 +162,14 @@ create table charges (
   constraint charges_job_id_key UNIQUE (job_id)
 );
 
+create table compute_offers (
+  worker text not null,
+  runner text not null,
+  engine text not null,
+  offered_at timestamp with time zone not null,
+  constraint compute_offers_pkey PRIMARY KEY (worker, runner, engine)
+);
+
 create table contract_bookings (
   contract_id uuid not null,
   key text not null,
@@ -265,6 +273,50 @@ create table digest_entries (
   constraint digest_entries_pkey PRIMARY KEY (user_id, key)
 );
 
+create table external_results (
+  job_id uuid not null,
+  attempt integer not null,
+  name text not null,
+  digest text not null,
+  size bigint not null,
+  media_type text not null,
+  constraint external_results_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES external_runs(job_id, attempt),
+  constraint external_results_pkey PRIMARY KEY (job_id, attempt, name)
+);
+
+create table external_runs (
+  job_id uuid not null,
+  attempt integer not null,
+  engine text not null,
+  parameters jsonb not null,
+  time_limit_ms bigint not null,
+  memory_bytes_max bigint not null,
+  offered_at timestamp with time zone not null,
+  token_hash bytea,
+  agent text,
+  claimed_at timestamp with time zone,
+  wants text not null default 'run'::text,
+  is_suspended boolean not null default false,
+  seq integer not null default 0,
+  fraction double precision not null default 0,
+  counters jsonb not null default '{}'::jsonb,
+  cpu_seconds double precision not null default 0,
+  peak_memory_bytes bigint not null default 0,
+  heard_at timestamp with time zone,
+  end_kind text,
+  message text,
+  statistics jsonb,
+  ended_at timestamp with time zone,
+  closed_at timestamp with time zone,
+  constraint external_run_claimed_has_a_token CHECK ((num_nulls(token_hash, agent, claimed_at) = ANY (ARRAY[0, 3]))),
+  constraint external_run_end_is_known CHECK ((end_kind = ANY (ARRAY['completed'::text, 'stopped'::text, 'input-failed'::text, 'engine-failed'::text]))),
+  constraint external_run_ended_has_a_kind CHECK (((ended_at IS NULL) = (end_kind IS NULL))),
+  constraint external_run_wish_is_known CHECK ((wants = ANY (ARRAY['run'::text, 'suspend'::text, 'stop'::text]))),
+  constraint external_runs_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES attempts(job_id, number),
+  constraint external_runs_pkey PRIMARY KEY (job_id, attempt),
+  constraint external_runs_token_hash_key UNIQUE (token_hash)
+);
+
 create table idempotency_keys (
   user_id uuid not null,
   key text not null,
@@ -336,10 +388,13 @@ create table jobs (
   submitted_at timestamp with time zone not null,
   ended_at timestamp with time zone,
   project text,
+  runner text,
+  engine text,
   constraint job_ended_has_ended_at CHECK (((state = ANY (ARRAY['settled'::text, 'rejected'::text, 'released'::text])) = (ended_at IS NOT NULL))),
   constraint job_expected_within_its_cap CHECK (((0 <= expected) AND (expected <= max_credits))),
   constraint job_progress_in_millionths CHECK (((progress >= 0) AND (progress <= 1000000))),
   constraint job_project_is_short CHECK (((length(project) >= 1) AND (length(project) <= 100))),
+  constraint job_route_is_whole CHECK (((runner IS NULL) = (engine IS NULL))),
   constraint job_state_is_known CHECK ((state = ANY (ARRAY['reserving'::text, 'reserved'::text, 'running'::text, 'parked'::text, 'settling'::text, 'settled'::text, 'rejected'::text, 'released'::text]))),
   constraint jobs_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint jobs_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
@@ -626,6 +681,7 @@ create table quotes (
   max_credits bigint not null,
   quoted_at timestamp with time zone not null,
   valid_until timestamp with time zone not null,
+  facts jsonb,
   constraint quote_scenarios_are_ordered CHECK (((0 <= low) AND (low <= expected) AND (expected <= high) AND (high <= max_credits))),
   constraint quotes_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
   constraint quotes_input_digest_fkey FOREIGN KEY (input_digest) REFERENCES inputs(digest),
@@ -683,6 +739,30 @@ create table results (
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint results_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
   constraint results_pkey PRIMARY KEY (job_id, attempt, name)
+);
+
+create table sessions (
+  job_id uuid not null,
+  user_id uuid not null,
+  contract_id uuid,
+  design text not null,
+  is_administrator boolean not null,
+  opened_at timestamp with time zone not null,
+  active_at timestamp with time zone not null,
+  left_at timestamp with time zone,
+  closed_at timestamp with time zone,
+  closed_for text,
+  warned_for timestamp with time zone,
+  choices jsonb not null default '{}'::jsonb,
+  ended_at timestamp with time zone,
+  ended_for text,
+  constraint session_closed_has_a_reason CHECK (((closed_at IS NULL) = (closed_for IS NULL))),
+  constraint session_ended_has_a_reason CHECK (((ended_at IS NULL) = (ended_for IS NULL))),
+  constraint session_was_active_while_open CHECK ((active_at >= opened_at)),
+  constraint sessions_contract_id_fkey FOREIGN KEY (contract_id) REFERENCES contracts(id),
+  constraint sessions_design_fkey FOREIGN KEY (design) REFERENCES inputs(digest),
+  constraint sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id),
+  constraint sessions_pkey PRIMARY KEY (job_id)
 );
 
 create table unsubscribe_tokens (
@@ -816,10 +896,12 @@ CREATE UNIQUE INDEX allocations_of_a_seat ON public.allocations USING btree (reg
 CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id, COALESCE((user_id)::text, project), period) WHERE (closed_at IS NULL);
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
+CREATE INDEX compute_offers_by_age ON public.compute_offers USING btree (offered_at);
 CREATE INDEX contract_users_by_user ON public.contract_users USING btree (user_id);
 CREATE UNIQUE INDEX contract_users_open ON public.contract_users USING btree (contract_id, user_id) WHERE (removed_at IS NULL);
 CREATE INDEX contract_watches_by_next ON public.contract_watches USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX digest_entries_waiting ON public.digest_entries USING btree (user_id) WHERE (closed_at IS NULL);
+CREATE INDEX external_runs_waiting ON public.external_runs USING btree (offered_at) WHERE ((token_hash IS NULL) AND (closed_at IS NULL));
 CREATE INDEX jobs_by_contract ON public.jobs USING btree (contract_id, id);
 CREATE INDEX jobs_by_user ON public.jobs USING btree (user_id, id);
 CREATE INDEX jobs_unfinished ON public.jobs USING btree (id) WHERE (ended_at IS NULL);
@@ -837,6 +919,7 @@ CREATE INDEX purchases_by_contract ON public.purchases USING btree (contract_id,
 CREATE INDEX purchases_by_customer ON public.purchases USING btree (customer_id, id);
 CREATE INDEX purchases_waiting ON public.purchases USING btree (id) WHERE (contract_id IS NULL);
 CREATE INDEX refund_requests_by_charge ON public.refund_requests USING btree (charge_id);
+CREATE UNIQUE INDEX sessions_open_once ON public.sessions USING btree (user_id, design, contract_id) NULLS NOT DISTINCT WHERE (ended_at IS NULL);
 CREATE UNIQUE INDEX users_by_address ON public.users USING btree (lower(email));
 CREATE INDEX withdrawal_lots_by_lot ON public.withdrawal_lots USING btree (lot_id);
 CREATE INDEX withdrawal_users_by_page ON public.withdrawal_users USING btree (withdrawal_id, page);
@@ -1676,6 +1759,7 @@ grant insert, select, update on table budget_periods to holdfast_application;
 grant insert, select on table budgets to holdfast_application;
 grant select on table canonical_operations to holdfast_application;
 grant insert, select on table charges to holdfast_application;
+grant delete, insert, select, update on table compute_offers to holdfast_application;
 grant insert, select on table contract_bookings to holdfast_application;
 grant insert, select on table contract_changes to holdfast_application;
 grant insert, select, update on table contract_users to holdfast_application;
@@ -1697,6 +1781,8 @@ grant update (version) on table contracts to holdfast_application;
 grant insert, select on table customers to holdfast_application;
 grant update (name) on table customers to holdfast_application;
 grant insert, select, update on table digest_entries to holdfast_application;
+grant insert, select, update on table external_results to holdfast_application;
+grant insert, select, update on table external_runs to holdfast_application;
 grant insert, select, update on table idempotency_keys to holdfast_application;
 grant insert, select on table imports to holdfast_application;
 grant insert, select, update on table input_uploads to holdfast_application;
@@ -1733,6 +1819,7 @@ grant insert, select on table rate_cards to holdfast_application;
 grant insert, select on table refund_rejections to holdfast_application;
 grant insert, select on table refund_requests to holdfast_application;
 grant insert, select on table results to holdfast_application;
+grant insert, select, update on table sessions to holdfast_application;
 grant select on table transfers to holdfast_application;
 grant insert, select on table unsubscribe_tokens to holdfast_application;
 grant insert, select on table usage_records to holdfast_application;

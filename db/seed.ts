@@ -30,6 +30,7 @@ export const DEMO = {
     finance: { id: id(24), name: 'Femi Adeyemi', email: 'femi@provider.example', role: 'finance' },
     financeApprover: { id: id(25), name: 'Aiko Tanaka', email: 'aiko@provider.example', role: 'finance-approver' },
     provider: { id: id(26), name: 'Pavel Novak', email: 'pavel@provider.example', role: 'provider' },
+    compute: { id: id(27), name: 'Aurora cluster', email: 'cluster@aurora.example', role: 'compute' },
   },
 } as const;
 
@@ -68,7 +69,7 @@ async function seedPeople(trx: Trx, at: Instant): Promise<void> {
     'Aurora Engineering',
   ]);
   for (const person of Object.values(DEMO.people)) {
-    const ofCustomer = person.role === 'submitter' || person.role === 'contract-admin';
+    const ofCustomer = ['submitter', 'contract-admin', 'compute'].includes(person.role);
     await trx.raw('insert into users (id, customer_id, name, email) values (?, ?, ?, ?) on conflict do nothing', [
       person.id,
       ofCustomer ? DEMO.customer : null,

@@ -1,5 +1,5 @@
 /** What a running job will cost, from what it used so far, and whether its reservation carries that. */
-import { type Credits, credits, MICRO, minCredits, ZERO } from './credits';
+import { type Credits, credits, MICRO, maxCredits, minCredits, ZERO } from './credits';
 import type { ServiceRates } from './rateCard';
 import { rateUsage } from './rating';
 import { type Dimensions, quantity, type Usage } from './usage';
@@ -9,7 +9,12 @@ export interface RunningCost {
   readonly metered: Credits;
   /** The charge of the whole job if it goes on as it went. */
   readonly forecast: Credits;
+  /** What to have reserved so that, as far as can be told, nothing more has to be reserved later. */
+  readonly needs: Credits;
 }
+
+/** The same job was measured to take up to 30 % more or less from one run to the next. */
+const NOISE_PERCENT = 30n;
 
 /** Parts of a whole job's work that are done, in millionths; an engine's fraction is only this exact. */
 export function progressOf(fraction: number): bigint {
@@ -17,7 +22,9 @@ export function progressOf(fraction: number): bigint {
 }
 
 /**
- * Rates the usage so far and scales it to the whole job. Before any progress is known the forecast is the metered cost.
+ * Rates the usage so far and scales it to the whole job. What is still to come may cost more than what was, so the need is
+ * the forecast and some of the rest; it shrinks to nothing towards the end. Before any progress is known the forecast is
+ * the metered cost, and the need twice that: however long the job is, it asks a few times and not at every step.
  */
 export function runningCost(job: {
   rates: ServiceRates;
@@ -27,14 +34,24 @@ export function runningCost(job: {
 }): RunningCost {
   const { rates, dimensions, usage, progress } = job;
   const metered = rateUsage(rates, dimensions, usage).total;
-  if (progress <= 0n) return { metered, forecast: metered };
+  if (progress <= 0n) return { metered, forecast: metered, needs: credits(2n * metered) };
   const whole = usage.map(({ meter, quantity: used }) => ({ meter, quantity: quantity((used * MICRO) / progress) }));
-  return { metered, forecast: rateUsage(rates, dimensions, whole).total };
+  const forecast = rateUsage(rates, dimensions, whole).total;
+  return { metered, forecast, needs: credits(forecast + ((forecast - metered) * NOISE_PERCENT) / 100n) };
 }
 
-/** Whether the metered cost has passed 80 % of what is reserved and the forecast needs more. */
-export function wantsTopUp({ metered, forecast }: RunningCost, reserved: Credits): boolean {
-  return metered * 5n > reserved * 4n && forecast > reserved;
+/** Whether the metered cost has passed 80 % of what is reserved, and the job is forecast to need more or cannot be forecast. */
+export function wantsTopUp({ metered, forecast, needs }: RunningCost, reserved: Credits): boolean {
+  const isUnknown = forecast === metered && needs > forecast;
+  return metered * 5n > reserved * 4n && (forecast > reserved || isUnknown);
+}
+
+/**
+ * What a reservation is brought to when it is topped up: what is needed, and a quarter more than before at least, so that a job
+ * whose work grows ever dearer asks a few times too.
+ */
+export function topUpTarget({ needs }: RunningCost, reserved: Credits): Credits {
+  return maxCredits(needs, credits((reserved * 5n) / 4n));
 }
 
 /** What to add so that the reservation holds the target, such as a forecast, but never past the not-to-exceed amount. */

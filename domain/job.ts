@@ -44,9 +44,17 @@ export interface Closing {
   readonly chargeId: string | null;
 }
 
+/** What a job costs as it goes; see `RunningCost`. */
+export interface ReportedCost {
+  readonly metered: string;
+  readonly forecast: string;
+  /** What to have reserved; the forecast without it. */
+  readonly needs?: string;
+}
+
 /** What a running attempt tells its workflow. */
 export type RunReport =
-  | { readonly kind: 'usage'; readonly metered: string; readonly forecast: string }
-  | { readonly kind: 'parked'; readonly metered: string; readonly forecast: string; readonly parkedFor: ParkedFor }
+  | ({ readonly kind: 'usage' } & ReportedCost)
+  | ({ readonly kind: 'parked'; readonly parkedFor: ParkedFor } & ReportedCost)
   | { readonly kind: 'resumed' }
   | { readonly kind: 'restarted'; readonly attempt: number };

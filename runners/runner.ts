@@ -47,6 +47,8 @@ export interface RunEnd extends RunSnapshot {
   readonly results: readonly ResultFile[];
   /** The last lines of the engine's own log, bounded. */
   readonly log: string;
+  /** Counters as the program itself states them, to hold against ours. */
+  readonly statistics?: Counters;
 }
 
 export interface Run {

@@ -3,8 +3,9 @@
  * runs there on some node, `run.ts` watches here, and `jobFolder.ts` is what they say to each other.
  */
 import { constants } from 'node:fs';
-import { access, copyFile } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { engineCommand } from './engineProgram';
 import type { Runner, RunSpec } from './runner';
 import { createSlurmClient } from './slurm/client';
 import { JobFolder } from './slurm/jobFolder';
@@ -61,8 +62,7 @@ export function createSlurmRunner({
   return {
     name: 'slurm',
     async start(spec) {
-      if (!ENGINE_NAME.test(spec.engine.name)) throw new RangeError(`not a name of an engine: ${spec.engine.name}`);
-      await access(join(enginesFolder, spec.engine.name, 'main.js'));
+      await engineCommand(enginesFolder, spec); // Sees that there is such an engine.
       const name = `holdfast-${spec.jobId}-${spec.attempt}`;
       const folder = new JobFolder(join(jobsFolder, name));
       const options = [
@@ -94,7 +94,6 @@ export function createSlurmRunner({
   };
 }
 
-const ENGINE_NAME = /^[a-z][a-z0-9-]*$/;
 /** For the program of the job itself, beside the engine that it limits. */
 const JOB_MEBIBYTES = 256;
 /** The job keeps the exact time limit. Slurm's, in minutes, is for a job that does not, and must come later. */

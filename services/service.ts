@@ -45,7 +45,7 @@ export interface Service<Parameters = unknown, Facts = unknown> {
   readonly accepts: readonly { readonly extension: string; readonly mediaType: string; readonly title: string }[];
   readonly inputBytesMax: number;
   readonly meters: readonly Meter[];
-  /** The engines that can run its jobs, best first. */
+  /** The engines that can run its jobs, best first; none for what a workflow keeps, such as a session. */
   readonly engines: readonly Engine[];
   /**
    * Reads what the estimate needs out of an input file, never trusting it: bounded memory and time, no other file

@@ -7,8 +7,11 @@ import {
   ApplicationFailure,
   allHandlersFinished,
   CancellationScope,
+  ChildWorkflowCancellationType,
   condition,
+  executeChild,
   isCancellation,
+  ParentClosePolicy,
   proxyActivities,
   rootCause,
   setCurrentDetails,
@@ -17,8 +20,9 @@ import {
 } from '@temporalio/workflow';
 import type { RunActivities, RunOutcome } from '../activities/run';
 import { parseCredits } from '../domain/credits';
-import type { Closing, JobState, ParkedFor, Rejection, RunReport } from '../domain/job';
+import type { Closing, JobState, ParkedFor, Rejection, ReportedCost, RunReport } from '../domain/job';
 import type { JobEnd } from '../domain/rateCard';
+import { sessionWorkflowId } from '../domain/session';
 import { bill } from './billing';
 import { now } from './clock';
 import { describeJob } from './details';
@@ -35,6 +39,7 @@ import {
   runReportedSignal,
 } from './messages';
 import { BILLING_STATE } from './searchAttributes';
+import { session } from './session';
 
 /** A net under lost messages: how often a parked job asks for credits by itself. */
 const PARKED_RETRY_MS = 10 * 60_000;
@@ -65,6 +70,7 @@ class JobRun {
   private maxCredits: string;
   private metered = '0';
   private forecast = '0';
+  private needs = '0';
   private parkedFor: ParkedFor | null = null;
   private parkedAtMs = 0;
   /** How often more was asked for, and how often more was reserved. */
@@ -131,22 +137,10 @@ class JobRun {
   }
 
   private async run(cancellation: Promise<never>): Promise<Ended> {
-    const { timeLimitSeconds, heartbeatSeconds, parkedGraceSeconds } = this.input;
     const scope = new CancellationScope({ cancellable: true });
-    const { run } = proxyActivities<RunActivities>({
-      activityId: 'run',
-      taskQueue: EMBEDDED_TASK_QUEUE,
-      heartbeatTimeout: `${heartbeatSeconds} seconds`,
-      // Parked time counts here and not in the job's own limit; the runner enforces that one.
-      startToCloseTimeout: `${timeLimitSeconds + 2 * parkedGraceSeconds + 3_600} seconds`,
-      retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: ATTEMPTS_MAX },
-      // The last usage must be written before the job settles.
-      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-      summary: `run ${this.input.service}`,
-    });
     cancellation.catch(() => this.stop(scope, { end: 'cancelled', message: 'The job was cancelled.' }));
     void scope
-      .run(() => run({ jobId: this.input.jobId }))
+      .run(() => this.work())
       .then(
         (outcome: RunOutcome) => {
           this.ended = outcome;
@@ -171,6 +165,33 @@ class JobRun {
       }
     }
     return this.ended;
+  }
+
+  /** What the job is there for: an attempt on an engine after the other until one ends, or a session. */
+  private work(): Promise<RunOutcome> {
+    const { jobId, isSession } = this.input;
+    if (isSession) {
+      return executeChild(session, {
+        workflowId: sessionWorkflowId(jobId),
+        args: [{ jobId }],
+        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        staticSummary: `session of ${this.input.service}`,
+      });
+    }
+    const { timeLimitSeconds, heartbeatSeconds, parkedGraceSeconds } = this.input;
+    const { run } = proxyActivities<RunActivities>({
+      activityId: 'run',
+      taskQueue: this.input.taskQueue ?? EMBEDDED_TASK_QUEUE,
+      heartbeatTimeout: `${heartbeatSeconds} seconds`,
+      // Parked time counts here and not in the job's own limit; the runner enforces that one.
+      startToCloseTimeout: `${timeLimitSeconds + 2 * parkedGraceSeconds + 3_600} seconds`,
+      retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: ATTEMPTS_MAX },
+      // The last usage must be written before the job settles.
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+      summary: `run ${this.input.service}`,
+    });
+    return run({ jobId });
   }
 
   private async waitForSomething(): Promise<void> {
@@ -198,18 +219,25 @@ class JobRun {
     return { end: 'platform-failed', message: `The platform failed to run the job: ${cause}` };
   }
 
-  /** Brings the reservation up to the forecast; a refusal leaves a parked job parked. */
+  /** Brings the reservation up to what is needed, or to the forecast at least; a refusal leaves a parked job parked. */
   private async topUp(): Promise<void> {
     this.attention = false;
-    const ordinal = ++this.topUpsAsked;
-    const target = this.forecast;
-    const result = await bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
+    let result = await this.askForTopUp(this.needs);
+    const isTooMuch = result.refused?.code === 'insufficient_credits';
+    if (isTooMuch && parseCredits(this.forecast) < parseCredits(this.needs)) {
+      result = await this.askForTopUp(this.forecast);
+    }
     if (result.reserved !== this.reserved) this.topUps++;
     this.reserved = result.reserved;
     this.draws = result.draws;
     this.maxCredits = result.maxCredits;
     this.note = result.refused?.message ?? '';
     this.show();
+  }
+
+  private askForTopUp(target: string) {
+    const ordinal = ++this.topUpsAsked;
+    return bill('topUp', { jobId: this.input.jobId, ordinal, target, at: now() });
   }
 
   private async close({ end, message }: Ended): Promise<JobSummary> {
@@ -284,9 +312,10 @@ class JobRun {
     this.show();
   }
 
-  private noteCost({ metered, forecast }: { metered: string; forecast: string }): void {
+  private noteCost({ metered, forecast, needs = forecast }: ReportedCost): void {
     this.metered = metered;
     this.forecast = forecast;
+    this.needs = needs;
   }
 
   private wake(): void {

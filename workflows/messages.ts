@@ -25,6 +25,10 @@ export interface JobInput {
   readonly heartbeatSeconds: number;
   /** How long a parked job waits for credits or consent before it is stopped and settled. */
   readonly parkedGraceSeconds: number;
+  /** Where the run is taken from; without it from the embedded runner's. */
+  readonly taskQueue?: string;
+  /** It is a configuration session, which a workflow keeps and no engine runs. */
+  readonly isSession?: boolean;
 }
 
 export type ReservationOutcome =
@@ -58,6 +62,8 @@ export const reservationUpdate = defineUpdate<ReservationOutcome>('reservation')
 export const raiseCapUpdate = defineUpdate<RaiseCapOutcome, [RaiseCapRequest]>('raiseCap');
 export const runReportedSignal = defineSignal<[RunReport]>('runReported');
 export const creditsArrivedSignal = defineSignal('creditsArrived');
+/** Somebody closed the session or left its page. */
+export const sessionTouchedSignal = defineSignal('touched');
 export const jobViewQuery = defineQuery<JobView>('job');
 
 /** Who asks for a change of a contract and why. The request's id is its idempotency key. */

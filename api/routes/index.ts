@@ -6,6 +6,7 @@ import { budgetRoutes } from './budgets';
 import { calendarRoutes } from './calendar';
 import { chargeRoutes } from './charges';
 import { contractRoutes } from './contracts';
+import { externalRoutes } from './external';
 import { healthRoutes } from './health';
 import { inputRoutes } from './inputs';
 import { jobRoutes } from './jobs';
@@ -16,6 +17,7 @@ import { purchaseRoutes } from './purchases';
 import { quoteRoutes } from './quotes';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
+import { sessionRoutes } from './sessions';
 import { spenderRoutes } from './spenders';
 import { transferRoutes } from './transfers';
 import { withdrawalRoutes } from './withdrawals';
@@ -27,6 +29,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...inputRoutes(dependencies),
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),
+    ...sessionRoutes(dependencies),
     ...peopleRoutes(dependencies),
     ...contractRoutes(dependencies),
     ...authorisationRoutes(dependencies),
@@ -41,6 +44,7 @@ export function allRoutes(dependencies: ApiDependencies): Route[] {
     ...withdrawalRoutes(dependencies),
     ...transferRoutes(dependencies),
     ...noticeRoutes(dependencies),
+    ...externalRoutes(dependencies),
     ...healthRoutes(dependencies),
   ];
 }

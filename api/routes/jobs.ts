@@ -61,6 +61,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
         'user_not_authorised',
         'input_invalid',
         'service_not_sold',
+        'engine_not_offered',
         'reservation_closed',
         'budget_exceeded',
       ],

@@ -7,8 +7,8 @@ import type { Client, Job, JobRequest, QuoteRequest } from '../client';
 import { WrongUsage } from '../failures';
 import { confirm, contractOf, type Invocation, invocationOf, isInteractive } from '../invocation';
 import { inCredits, type Terminal } from '../output';
-import { mediaTypeOf, readParameters } from '../parameters';
-import { jobView, quoteView } from '../views';
+import { mediaTypeOf, readParameters, readVariants } from '../parameters';
+import { jobView, previewView, quoteView } from '../views';
 import { followToItsEnd } from './jobs';
 
 interface WorkOptions {
@@ -24,6 +24,7 @@ interface SubmitOptions extends WorkOptions {
   readonly timeLimit?: string;
   readonly comment?: string;
   readonly project?: string;
+  readonly runner?: NonNullable<JobRequest['runner']>;
   readonly watch?: boolean;
   readonly yes?: boolean;
 }
@@ -36,6 +37,10 @@ export function submitCommands(program: Command, terminal: Terminal): void {
     .option('--time-limit <seconds>', 'stop the job after this running time')
     .option('--comment <text>', 'a note that stays with the job')
     .option('--project <name>', 'what the job is for; budgets can limit what a project costs')
+    .option(
+      '--runner <name>',
+      'where to run: slurm, sandbox, embedded or external; without it where the best engine is',
+    )
     .option('--watch', 'follow the job to its end')
     .option('-y, --yes', 'accept the quote without being asked')
     .action(async (file: string | undefined, options: SubmitOptions, command: Command) => {
@@ -51,15 +56,28 @@ export function submitCommands(program: Command, terminal: Terminal): void {
       if (options.watch) await followToItsEnd(invocation, body.id, `${body.service} of ${body.input.name}`);
     });
 
-  workOptions(program.command('quote <file>').description('what a job on a file would cost; reserves nothing')).action(
-    async (file: string, options: WorkOptions, command: Command) => {
+  workOptions(program.command('quote <file>').description('what a job on a file would cost; reserves nothing'))
+    .option(
+      '--vary <name=values>',
+      'price variants instead: values of a parameter, separated by "|"; several make every combination',
+      collect,
+      [],
+    )
+    .action(async (file: string, options: WorkOptions & { readonly vary: readonly string[] }, command: Command) => {
       const service = serviceOf(options);
       const { client, output } = invocationOf(command, terminal);
+      if (options.vary.length > 0) {
+        const work = await prepare(client, file, { ...options, service });
+        const variants = readVariants((await client.service(service)).body, options.vary);
+        const { body, text } = await client.preview({ ...work, variants });
+        if (output.json) output.raw(text);
+        else output.say(previewView(body, output.paint));
+        return;
+      }
       const { body, text } = await client.quote(await prepare(client, file, { ...options, service }));
       if (output.json) output.raw(text);
       else output.say(`${quoteView(body, output.paint)}\n\nholdfast submit --quote ${body.id}`);
-    },
-  );
+    });
 }
 
 function workOptions(command: Command): Command {
@@ -121,11 +139,12 @@ async function requestOf(
   file: string | undefined,
   options: SubmitOptions,
 ): Promise<JobRequest | undefined> {
-  const { quote, max, expected, timeLimit, comment, project, yes } = options;
+  const { quote, max, expected, timeLimit, comment, project, runner, yes } = options;
   const common = {
     ...(timeLimit !== undefined && { timeLimitSeconds: Number(timeLimit) }),
     ...(comment !== undefined && { comment }),
     ...(project !== undefined && { project }),
+    ...(runner !== undefined && { runner }),
   };
   if (quote !== undefined) return { quoteId: quote, ...common };
   const work = await prepare(client, file ?? '', { ...options, service: serviceOf(options) });

@@ -161,6 +161,7 @@ async function quotedJob({ db, ledger }: TestDatabase): Promise<void> {
     ...terms,
     id: quote,
     estimate,
+    facts: {},
     ...forecast,
     maxCredits: forecast.high,
     quotedAt: atHour(1),
@@ -176,6 +177,7 @@ async function quotedJob({ db, ledger }: TestDatabase): Promise<void> {
     timeLimitSeconds: 60,
     comment: 'a bridge',
     project: 'bridge',
+    route: null,
     submittedAt: atHour(2),
   });
   await reserveJob(ledger, { jobId, at: atHour(2) });
@@ -266,6 +268,7 @@ async function insertPlainJob(db: TestDatabase['db'], id: string, credits: strin
     timeLimitSeconds: 60,
     comment: '',
     project: null,
+    route: null,
     submittedAt: atHour(19),
   });
 }

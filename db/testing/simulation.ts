@@ -32,6 +32,7 @@ export async function insertSimulation(db: Db, expected: Credits = parseCredits(
     timeLimitSeconds: 60,
     comment: '',
     project: null,
+    route: null,
     submittedAt: AT,
   });
 }

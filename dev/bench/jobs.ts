@@ -99,6 +99,7 @@ async function writeJob(world: BenchWorld): Promise<JobInput> {
     timeLimitSeconds: 60,
     comment: '',
     project: null,
+    route: null,
     submittedAt: instantOfMilliseconds(Date.now()),
   });
   return {

@@ -1,6 +1,7 @@
 /**
- * The program of a Slurm job: runs one attempt on its node with the embedded runner, does what the worker's command
- * file says, and writes what happens into the job's folder. It needs no network and no word from Slurm's controller.
+ * The program of a Slurm job: runs one attempt on its node with the sandbox runner, or the embedded one where no sandbox
+ * can be, does what the worker's command file says, and writes what happens into the job's folder. It needs no network and
+ * no word from Slurm's controller.
  *
  *     node dist/runners/slurm/job.js <job folder>
  */
@@ -9,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEmbeddedRunner } from '../embedded';
 import type { Run, RunEnd } from '../runner';
+import { canSandbox, createSandboxRunner } from '../sandbox';
 import { type JobCommand, JobFolder, type JobOrder } from './jobFolder';
 
 async function main(): Promise<void> {
@@ -44,7 +46,7 @@ class Attempt {
 
   async toItsEnd(): Promise<void> {
     const end = (await this.#isWanted()) ? await this.#compute() : NEVER_STARTED;
-    await this.folder.writeEnd({ ...end, results: [...end.results], interrupted: this.#stoppedFor === 'slurm' });
+    await this.folder.writeEnd({ ...end, interrupted: this.#stoppedFor === 'slurm' });
   }
 
   /** Waits while the worker wants nothing to run; false when it is not to run at all. */
@@ -61,7 +63,10 @@ class Attempt {
 
   async #compute(): Promise<RunEnd> {
     const { spec, enginesFolder } = this.order;
-    const runner = createEmbeddedRunner({ enginesFolder, workFolder: join(this.folder.path, 'node') });
+    const create = (await canSandbox()) ? createSandboxRunner : createEmbeddedRunner;
+    const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node') });
+    // What jobs left on this node that were killed without mercy.
+    await runner.sweep();
     let run: Run;
     try {
       run = await runner.start({ ...spec, timeLimitMs: Number.MAX_SAFE_INTEGER });

@@ -9,7 +9,7 @@
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { RunSpec } from '../runner';
+import type { RunEnd, RunSpec } from '../runner';
 
 const Counters = z.record(z.string(), z.int().min(0));
 const Usage = {
@@ -69,10 +69,11 @@ const End = z.object({
   message: z.string(),
   results: z.array(z.object({ name: z.string(), path: z.string(), mediaType: z.string() })),
   log: z.string(),
+  statistics: Counters.optional(),
   /** Slurm ended the job, not the worker. */
   interrupted: z.boolean(),
 });
-export type JobEnd = z.infer<typeof End>;
+export type JobEnd = RunEnd & { readonly interrupted: boolean };
 
 export class JobFolder {
   constructor(readonly path: string) {}
@@ -111,7 +112,7 @@ export class JobFolder {
   writeStatus = (status: JobStatus): Promise<void> => this.#write('status', status);
   readStatus = (): Promise<JobStatus | undefined> => this.#read('status', Status);
   writeEnd = (end: JobEnd): Promise<void> => this.#write('end', end);
-  readEnd = (): Promise<JobEnd | undefined> => this.#read('end', End);
+  readEnd = () => this.#read('end', End) as Promise<JobEnd | undefined>;
 
   /** What the job wrote outside the protocol, such as why it could not begin. */
   async readLog(): Promise<string> {

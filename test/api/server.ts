@@ -13,10 +13,12 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createContractActivities } from '../../activities/contracts';
+import { createExternalBoard } from '../../activities/externalBoard';
 import { createJobActivities } from '../../activities/jobActivities';
 import type { NoticeDelivery } from '../../activities/notices';
 import { createRunActivities } from '../../activities/run';
-import { createSlots } from '../../activities/slots';
+import { createSessionActivities } from '../../activities/sessions';
+import { createSlots, type Slots } from '../../activities/slots';
 import { createWithdrawalActivities } from '../../activities/withdrawals';
 import { type ApiDependencies, createApp } from '../../api/app';
 import { codesOf } from '../../api/openapi';
@@ -36,7 +38,10 @@ import { type Credits, parseCredits } from '../../domain/credits';
 import { REFUSALS, type RefusalCode } from '../../domain/errors';
 import { type Instant, instantOfMilliseconds } from '../../domain/instant';
 import { jobWorkflowId } from '../../domain/job';
+import { taskQueueOf } from '../../domain/route';
 import { createEmbeddedRunner } from '../../runners/embedded';
+import { createExternalRunner } from '../../runners/external';
+import type { Runner } from '../../runners/runner';
 import { SERVICES } from '../../services';
 import {
   CONTRACTS_TASK_QUEUE,
@@ -88,6 +93,8 @@ export interface TestApi {
   upload(text: string, options?: { as?: Who; name?: string; mediaType?: string }): Promise<string>;
   startJobsWorker(): Promise<void>;
   startComputeWorker(): Promise<void>;
+  /** The worker of what computes elsewhere; a claimer is lost after being silent for so long. */
+  startExternalWorker(lostAfterMs: number): Promise<void>;
   /** The worker of contracts and, where a test says how notices go, of withdrawals. */
   startContractsWorker(activities?: { notices?: NoticeDelivery }): Promise<void>;
   /** Files in the object store, half-written ones too. */
@@ -184,6 +191,32 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     return native;
   }
 
+  /** Serves runs through a runner. */
+  async function runWith(taskQueue: string, runner: Runner, slots: Slots): Promise<void> {
+    await work(
+      await Worker.create({
+        connection: await nativeConnection(),
+        namespace,
+        taskQueue,
+        activities: createRunActivities({
+          db: database.db,
+          store: dependencies.store,
+          runner,
+          services: SERVICES,
+          slots,
+          workFolder: join(folder, 'work'),
+          memoryBytesMax: 1024 ** 3,
+          worker: 'test',
+          now,
+          tellWorkflow: (jobId, report) =>
+            client.workflow.getHandle(jobWorkflowId(jobId)).signal(runReportedSignal, report),
+          log: dependencies.log,
+        }),
+        maxHeartbeatThrottleInterval: '200ms',
+      }),
+    );
+  }
+
   return {
     url,
     db: database.db,
@@ -211,7 +244,10 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
           namespace,
           taskQueue: JOBS_TASK_QUEUE,
           workflowBundle: { codePath },
-          activities: createJobActivities({ ledger: database.ledger }),
+          activities: {
+            ...createJobActivities({ ledger: database.ledger }),
+            ...createSessionActivities({ db: database.db, store: dependencies.store }),
+          },
         }),
       );
     },
@@ -231,27 +267,13 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     },
     async startComputeWorker() {
       const workFolder = join(folder, 'work');
-      await work(
-        await Worker.create({
-          connection: await nativeConnection(),
-          namespace,
-          taskQueue: EMBEDDED_TASK_QUEUE,
-          activities: createRunActivities({
-            db: database.db,
-            store: dependencies.store,
-            runner: createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder }),
-            services: SERVICES,
-            slots: createSlots(1),
-            workFolder,
-            memoryBytesMax: 1024 ** 3,
-            worker: 'test',
-            now,
-            tellWorkflow: (jobId, report) =>
-              client.workflow.getHandle(jobWorkflowId(jobId)).signal(runReportedSignal, report),
-            log: dependencies.log,
-          }),
-        }),
-      );
+      const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder });
+      await runWith(EMBEDDED_TASK_QUEUE, runner, createSlots(1));
+    },
+    async startExternalWorker(lostAfterMs) {
+      const board = createExternalBoard({ db: database.db, store: dependencies.store, now });
+      const runner = createExternalRunner({ board, lostAfterMs, lookEveryMs: 50 });
+      await runWith(taskQueueOf({ runner: 'external', engine: '' }), runner, createSlots(10));
     },
     async storedFiles() {
       const entries = await readdir(objects, { recursive: true, withFileTypes: true });

@@ -47,6 +47,7 @@ export async function settledJob(
     timeLimitSeconds: 60,
     comment: '',
     project,
+    route: null,
     submittedAt: at,
   });
   const reserved = await reserveJob(ledger, { jobId, at });

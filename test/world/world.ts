@@ -279,6 +279,7 @@ export class World {
       timeLimitSeconds,
       comment: '',
       project: null,
+      route: null,
       submittedAt: addMilliseconds(now(), -(order.submittedAgoMs ?? 0)),
     });
     if (script) this.scripts.set(jobId, script);
