@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isAlive, readProcess } from './processes';
 import type { Run, RunSpec } from './runner';
+import { canSandbox } from './sandbox';
 import { createSlurmRunner } from './slurm';
 import { createSlurmClient } from './slurm/client';
 import { missingSlurmPrograms, SlurmCluster } from './testing/slurmCluster';
@@ -59,6 +60,21 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     expect(end).toMatchObject({ kind: 'completed', fraction: 1, counters: { pixels: 20 } });
     expect(readFileSync(end.results[0]?.path ?? '', 'utf8')).toBe('whole');
     expect(end.cpuSeconds).toBeGreaterThanOrEqual(0.3);
+  });
+
+  it('gives an engine that drives installed programs the walls for them, and nothing of the worker’s', async () => {
+    const run = await start(
+      [
+        { do: 'look' },
+        { do: 'report', report: { type: 'result', name: 'seen', file: 'out/seen.json', mediaType: 'text/plain' } },
+        DONE,
+        EXIT,
+      ],
+      { engine: { name: 'scripted', programs: ['ngspice'], onLostAttempt: 'restart' } },
+    );
+    const end = await run.end;
+    const { environment } = JSON.parse(readFileSync(end.results[0]?.path ?? '', 'utf8'));
+    expect(environment).toEqual((await canSandbox()) ? ['HOLDFAST_SANDBOX', 'HOME', 'PATH'] : ['HOME', 'PATH']);
   });
 
   it('stops an engine, which keeps what it wrote', async () => {
@@ -304,6 +320,20 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
       await cluster.command('scontrol', 'update', `JobId=${(await theJob()).id}`, 'EndTime=now');
       expect((await run.end).kind).toBe('time-limit');
     });
+  });
+
+  it('looks at all its runs with one command a second', async () => {
+    const log = join(workFolder, 'looks');
+    const counting = commandInstead('squeue', `echo "$@" >> ${log}; exec "$real" "$@"`);
+    const one = runner(counting);
+    const specs = Array.from({ length: 8 }, () => makeSpec([{ do: 'work', cpuMs: 200 }, DONE, EXIT]));
+    const since = performance.now();
+    runs.push(...(await Promise.all(specs.map((spec) => one.start(spec)))));
+    const ends = await Promise.all(runs.map((run) => run.end));
+    expect(ends.map(({ kind }) => kind)).toEqual(specs.map(() => 'completed'));
+    const looks = readFileSync(log, 'utf8').trim().split('\n');
+    expect(looks.length).toBeLessThanOrEqual((performance.now() - since) / 1000 + 2);
+    expect(looks.some((look) => /--jobs=\d+(,\d+){3}/.test(look))).toBe(true);
   });
 
   describe('the death of a worker', () => {

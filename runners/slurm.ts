@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { engineCommand } from './engineProgram';
+import { PROCESSES_MAX } from './processRun';
 import type { Runner, RunSpec } from './runner';
 import { createSlurmClient } from './slurm/client';
 import { JobFolder } from './slurm/jobFolder';
@@ -23,6 +24,8 @@ export interface SlurmRunnerOptions {
   readonly account?: string;
   /** What Slurm's commands and the jobs see; otherwise `PATH`, `HOME`, `USER` and `SLURM_CONF` of this process. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Processes and threads of a run together. */
+  readonly processesMax?: number;
   /** Cores of a job. */
   readonly cpus?: number;
   /** A job ends when its worker was silent for so long. */
@@ -38,6 +41,7 @@ export function createSlurmRunner({
   partition,
   account,
   environment = inherited(),
+  processesMax = PROCESSES_MAX,
   cpus = 1,
   abandonedAfterMs = 30_000,
   jobProgram = join(__dirname, 'slurm', 'job.js'),
@@ -52,6 +56,7 @@ export function createSlurmRunner({
       // What the node needs is on the shared filesystem; the store may be elsewhere.
       spec: { ...spec, inputPath: folder.inputPath },
       enginesFolder,
+      processesMax,
       worker: thisWorker(),
       beatPath: beat.path,
       abandonedAfterMs,
@@ -79,7 +84,7 @@ export function createSlurmRunner({
         ...(partition === undefined ? [] : [`--partition=${partition}`]),
         ...(account === undefined ? [] : [`--account=${account}`]),
       ];
-      const script = `#!/bin/sh\nexec ${[process.execPath, jobProgram, folder.path].map(quoted).join(' ')}\n`;
+      const script = `#!/bin/sh\nexec ${[process.execPath, jobProgram].map(quoted).join(' ')}\n`;
       await beat.begin();
       try {
         await order(spec, folder);

@@ -3,7 +3,7 @@
  * can be, does what the worker's command file says, and writes what happens into the job's folder. It needs no network and
  * no word from Slurm's controller.
  *
- *     node dist/runners/slurm/job.js <job folder>
+ *     cd <job folder> && node dist/runners/slurm/job.js
  */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { canSandbox, createSandboxRunner } from '../sandbox';
 import { type JobCommand, JobFolder, type JobOrder } from './jobFolder';
 
 async function main(): Promise<void> {
-  const folder = new JobFolder(process.argv[2] ?? '');
+  const folder = new JobFolder(process.cwd());
   const order = await folder.readOrder();
   if (!order) return say('there is no order in the folder: the attempt was given up');
   if (!(await folder.claim({ slurmJobId: process.env.SLURM_JOB_ID ?? null }))) {
@@ -62,9 +62,9 @@ class Attempt {
   }
 
   async #compute(): Promise<RunEnd> {
-    const { spec, enginesFolder } = this.order;
+    const { spec, enginesFolder, processesMax } = this.order;
     const create = (await canSandbox()) ? createSandboxRunner : createEmbeddedRunner;
-    const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node') });
+    const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node'), processesMax });
     // What jobs left on this node that were killed without mercy.
     await runner.sweep();
     let run: Run;

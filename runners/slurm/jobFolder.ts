@@ -32,6 +32,7 @@ const Order = z.object({
     memoryBytesMax: z.number(),
   }),
   enginesFolder: z.string(),
+  processesMax: z.int(),
   /** Who ordered it, for a sweep. */
   worker: z.object({ boot: z.string(), namespace: z.string(), pid: z.int(), startTime: z.string() }),
   /** Changes as long as the worker lives. */
