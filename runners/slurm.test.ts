@@ -48,20 +48,6 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     rmSync(workFolder, { recursive: true, force: true });
   });
 
-  it('completes a run with its results, counters and what it used', async () => {
-    const run = await start([
-      { do: 'work', cpuMs: 300 },
-      { do: 'file', path: 'out/a.txt', text: 'whole' },
-      { do: 'report', report: { type: 'result', name: 'a.txt', file: 'out/a.txt', mediaType: 'text/plain' } },
-      { do: 'report', report: { type: 'done', counters: { pixels: 20 } } },
-      EXIT,
-    ]);
-    const end = await run.end;
-    expect(end).toMatchObject({ kind: 'completed', fraction: 1, counters: { pixels: 20 } });
-    expect(readFileSync(end.results[0]?.path ?? '', 'utf8')).toBe('whole');
-    expect(end.cpuSeconds).toBeGreaterThanOrEqual(0.3);
-  });
-
   it('gives an engine that drives installed programs the walls for them, and nothing of the worker’s', async () => {
     const run = await start(
       [
@@ -75,22 +61,6 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
     const end = await run.end;
     const { environment } = JSON.parse(readFileSync(end.results[0]?.path ?? '', 'utf8'));
     expect(environment).toEqual((await canSandbox()) ? ['HOLDFAST_SANDBOX', 'HOME', 'PATH'] : ['HOME', 'PATH']);
-  });
-
-  it('stops an engine, which keeps what it wrote', async () => {
-    const run = await working([
-      {
-        do: 'onTerm',
-        steps: [
-          { do: 'file', path: 'out/part.txt', text: 'half' },
-          { do: 'report', report: { type: 'result', name: 'part', file: 'out/part.txt', mediaType: 'text/plain' } },
-          { do: 'report', report: { type: 'stopped', counters: {} } },
-          EXIT,
-        ],
-      },
-    ]);
-    await Promise.all([run.stop(10_000), run.stop(10_000)]);
-    expect(await run.end).toMatchObject({ kind: 'stopped', results: [{ name: 'part' }] });
   });
 
   describe('suspension', () => {
@@ -122,14 +92,6 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
       await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + 1);
     });
 
-    it('does not keep a run from stopping', async () => {
-      const run = await working([STOPS]);
-      await run.suspend();
-      await until(async () => (await theJob()).state === 'SUSPENDED');
-      await run.stop(10_000);
-      expect(await run.end).toMatchObject({ kind: 'stopped', message: 'It was stopped.' });
-    });
-
     it('stops the engine, too, where our account may not suspend jobs', async () => {
       const denied = commandInstead(
         'scontrol',
@@ -156,14 +118,6 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
       // What the engine did before it was stopped, after the job's own program was, is not yet progress.
       await progressOf(run, 45);
       expect((await run.end).kind).toBe('time-limit');
-    });
-
-    it('takes no time of the time limit', async () => {
-      const run = await working([STOPS], { timeLimitMs: 3000 });
-      await run.suspend();
-      await delay(4000); // Longer than the limit: the passing of time is what is tested.
-      await run.resume();
-      expect(await run.end).toMatchObject({ kind: 'time-limit', message: 'Its time limit of 3 s was up.' });
     });
   });
 
@@ -337,12 +291,9 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   });
 
   describe('the death of a worker', () => {
-    it.each([
-      ['a running', 'run'],
-      ['a suspended', 'suspend'],
-    ])('leaves %s job to the next sweep', async (_, mode) => {
+    it('leaves a suspended job to the next sweep, and only that', async () => {
       const spec = makeSpec([STOPS, { do: 'work' }]);
-      const host = startHost(spec, mode);
+      const host = startHost(spec, 'suspend');
       await once(host.stdout as NodeJS.ReadableStream, 'data');
       const { id } = await theJob();
       const processes = await processesOf(id);
@@ -383,8 +334,8 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
   }
 
   function startHost(spec: RunSpec, mode: string): ChildProcess {
-    const host = join(__dirname, '..', 'dist', 'runners', 'testing', 'slurmHost.js');
-    const child = spawn(process.execPath, [host, enginesFolder, workFolder, JSON.stringify(spec), mode], {
+    const host = join(__dirname, '..', 'dist', 'runners', 'testing', 'host.js');
+    const child = spawn(process.execPath, [host, 'slurm', enginesFolder, workFolder, JSON.stringify(spec), mode], {
       env: { ...process.env, ...cluster.environment },
       stdio: ['ignore', 'pipe', 'inherit'],
     });

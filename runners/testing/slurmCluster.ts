@@ -46,12 +46,16 @@ export class SlurmCluster {
     writeFileSync(join(folder, 'munge', 'key'), randomBytes(1024), { mode: 0o400 });
     writeFileSync(join(folder, 'slurm.conf'), configuration(folder, ports));
     this.environment = { PATH, HOME: folder, USER: userInfo().username, SLURM_CONF: join(folder, 'slurm.conf') };
+    writeFileSync(join(folder, 'environment'), `SLURM_CONF=${this.environment.SLURM_CONF}\n`);
   }
 
-  /** Starts a cluster and waits until its node takes jobs, some tenths of a second. */
-  static async start(): Promise<SlurmCluster> {
+  /**
+   * Starts a cluster in an empty folder and waits until its node takes jobs, some tenths of a second. The file
+   * `environment` in the folder is what Node reads with `--env-file` to reach the cluster.
+   */
+  static async start(folder = mkdtempSync(join(tmpdir(), 'holdfast-slurm-'))): Promise<SlurmCluster> {
     const [controller, node] = await Promise.all([freePort(), freePort()]);
-    const cluster = new SlurmCluster(mkdtempSync(join(tmpdir(), 'holdfast-slurm-')), { controller, node });
+    const cluster = new SlurmCluster(folder, { controller, node });
     try {
       await cluster.startDaemon('munged');
       await cluster.startDaemon('slurmctld');
