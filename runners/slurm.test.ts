@@ -107,6 +107,18 @@ withSlurm(isThere ? 'on a Slurm' : `on a Slurm (skipped: no ${missingSlurmProgra
       await progressOf(run);
     });
 
+    it('whose answer from Slurm was lost is resumed all the same', async () => {
+      const lossy = commandInstead(
+        'scontrol',
+        '"$real" "$@"; [ "$1" = suspend ] || exit; echo "Socket timed out on send/recv operation" >&2; exit 1',
+      );
+      const run = await working([STOPS], {}, lossy);
+      await run.suspend();
+      await until(async () => (await theJob()).state === 'SUSPENDED');
+      await run.resume();
+      await progressOf(run);
+    });
+
     it('by an operator takes no time of the time limit either', async () => {
       const run = await working([STOPS], { timeLimitMs: 8000 });
       const { id } = await theJob();

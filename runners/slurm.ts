@@ -84,7 +84,11 @@ export function createSlurmRunner({
         ...(partition === undefined ? [] : [`--partition=${partition}`]),
         ...(account === undefined ? [] : [`--account=${account}`]),
       ];
-      const script = `#!/bin/sh\nexec ${[process.execPath, jobProgram].map(quoted).join(' ')}\n`;
+      // Named, because a job whose folder is gone is started in another one.
+      const script = `#!/bin/sh
+export HOLDFAST_JOB_FOLDER=${quoted(folder.path)}
+exec ${quoted(process.execPath)} ${quoted(jobProgram)}
+`;
       await beat.begin();
       try {
         await order(spec, folder);

@@ -82,7 +82,7 @@ const COMMAND_TIMEOUT_MS = 15_000;
  * counts as a refusal: nothing is repeated for ever because of an unknown sentence.
  */
 const AWAY =
-  /unable to contact|connection (refused|reset|timed out)|timed out|zero bytes|munge|authentication|transport endpoint|communication|temporarily|no route|try again|not responding|shutdown failure|connect failure/i;
+  /unable to contact|connection (refused|reset|timed out)|timed out|zero bytes|munge|authentication|transport endpoint|communication|temporarily|no route|try again|not responding|shutdown failure|connect failure|lookup failed/i;
 
 function parseJobs(table: string): (SlurmJob & { readonly folder: string })[] {
   return table

@@ -3,7 +3,7 @@
  * can be, does what the worker's command file says, and writes what happens into the job's folder. It needs no network and
  * no word from Slurm's controller.
  *
- *     cd <job folder> && node dist/runners/slurm/job.js
+ *     HOLDFAST_JOB_FOLDER=<job folder> node dist/runners/slurm/job.js
  */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { canSandbox, createSandboxRunner } from '../sandbox';
 import { type JobCommand, JobFolder, type JobOrder } from './jobFolder';
 
 async function main(): Promise<void> {
-  const folder = new JobFolder(process.cwd());
+  const folder = new JobFolder(process.env.HOLDFAST_JOB_FOLDER ?? '');
   const order = await folder.readOrder();
   if (!order) return say('there is no order in the folder: the attempt was given up');
   if (!(await folder.claim({ slurmJobId: process.env.SLURM_JOB_ID ?? null }))) {

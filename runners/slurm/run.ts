@@ -89,11 +89,12 @@ export class SlurmRun implements Run {
       const isStill = () => this.#status.suspended || this.#isWaitingSince(askedAt);
       await this.#until(isStill, SUSPEND_PATIENCE_MS, 'the job does not suspend');
       // The engine stands still already. That its cores serve others meanwhile is Slurm's to grant: where our account may
-      // not suspend, or Slurm is away, the job keeps them.
+      // not suspend, the job keeps them.
       if (this.#over || this.#id === undefined || !this.#claim) return;
       this.#allocationSuspended = await this.context.client.suspend(this.#id).then(
         () => true,
-        () => false,
+        // Without an answer it may be suspended: it is resumed in any case.
+        (error) => !(error instanceof SlurmRefusal),
       );
     });
   }
