@@ -42,9 +42,9 @@ const PROGRAMS: readonly string[] = [
   'postProcess',
 ];
 
-/** Those of the programs that engines may drive which are installed where the walls let them be seen. */
-export function programsOffered(): string[] {
-  return PROGRAMS.filter((name) => existsSync(join('/usr/bin', name)));
+/** Those of the named programs that engines may drive and that are installed where the walls let them be seen. */
+export function programsOffered(names: readonly string[] = PROGRAMS): string[] {
+  return names.filter((name) => PROGRAMS.includes(name) && existsSync(join('/usr/bin', name)));
 }
 
 /** No network, no capability, no environment, no process but its own; it dies with whoever started it. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RunCgroup } from './cgroups';
 import { createEmbeddedRunner } from './embedded';
 import { createSandboxRunner } from './sandbox';
 import { createSlurmRunner } from './slurm';
@@ -30,10 +31,20 @@ afterAll(async () => {
 const RUNNERS: Readonly<Record<string, readonly Capability[]>> = {
   embedded: ['walls'],
   sandbox: [],
-  slurm: walls ? [] : ['walls'],
+  slurm: [],
 };
 
-describeRunner('embedded', { create: createEmbeddedRunner, host: [host, 'embedded'], lacks: RUNNERS.embedded ?? [] });
+/** Without one, a process that leaves its parent, group and session is nobody's. */
+const hasCgroups = new RunCgroup({ memoryBytesMax: 2 ** 30, processesMax: 10 });
+afterAll(() => hasCgroups.remove());
+const notHere = hasCgroups.folders.length > 0 ? {} : { contains: 'no control group may be made here' };
+
+describeRunner('embedded', {
+  create: createEmbeddedRunner,
+  host: [host, 'embedded'],
+  lacks: RUNNERS.embedded ?? [],
+  notHere,
+});
 describeRunner('sandbox', {
   missing: walls ? undefined : 'bubblewrap does not work here',
   create: createSandboxRunner,
@@ -47,6 +58,7 @@ describeRunner('slurm', {
       environment: cluster?.environment ?? {},
       jobProgram: join(__dirname, '..', 'dist', 'runners', 'slurm', 'job.js'),
     }),
+  notHere: walls ? {} : { ...notHere, walls: 'bubblewrap does not work here' },
   host: [`--env-file=${join(clusterFolder, 'environment')}`, host, 'slurm'],
 });
 
@@ -58,7 +70,7 @@ it('the table of docs/runners.md is what is tried here', () => {
     group.map(({ title, needs }) => row([title, ...names.map((name) => claims(name, needs))])),
   );
   const docs = readFileSync(join(__dirname, '..', 'docs', 'runners.md'), 'utf8').split('\n');
-  const written = docs.filter((line) => /^\| .* (yes|—) *\|$/.test(line));
+  const written = docs.filter((line) => /^\| .* (yes|—) +\|$/.test(line));
   // Columns are padded in the document so that it reads as a table there, too.
   expect(written.map((line) => line.replace(/ +/g, ' '))).toEqual(rows);
 });

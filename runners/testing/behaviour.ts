@@ -1,8 +1,8 @@
 /** What every runner must do, as a table: one row is one behaviour, tried on each runner. */
 import type { Bed } from './bed';
 
-/** What a runner may lack, and then says so. */
-export type Capability = 'suspend' | 'walls';
+/** What a runner may lack, and then says so. `contains`: no process leaves a run, whatever it does. */
+export type Capability = 'suspend' | 'walls' | 'contains';
 
 /** One guarantee. */
 export interface Behaviour {

@@ -16,6 +16,8 @@ export interface RunnerSetUp {
   /** A compiled worker in little, as `host.ts` is, with its first arguments. */
   readonly host: readonly string[];
   readonly lacks?: readonly Capability[];
+  /** What the runner has, but not on this machine, and why. */
+  readonly notHere?: Partial<Readonly<Record<Capability, string>>>;
 }
 
 /** The rows of the table, in groups. */
@@ -28,15 +30,15 @@ export const BEHAVIOURS: Readonly<Record<string, readonly Behaviour[]>> = {
 };
 
 /** Tries every behaviour on a runner: one row of the table is one test. */
-export function describeRunner(name: string, { missing, create, host, lacks = [] }: RunnerSetUp): void {
+export function describeRunner(name: string, { missing, create, host, lacks = [], notHere = {} }: RunnerSetUp): void {
   const here = process.platform === 'linux' ? missing : 'only Linux tells enough';
   (here ? describe.skip : describe)(here ? `${name} (skipped: ${here})` : name, () => {
     for (const [group, behaviours] of Object.entries(BEHAVIOURS)) {
       describe(group, () => {
-        for (const { title, needs, missing: notHere, verify } of behaviours) {
+        for (const { title, needs, missing: untried, verify } of behaviours) {
           // What a runner does not claim is not tried; the table says so.
           if (needs && lacks.includes(needs)) continue;
-          const why = here ? undefined : notHere?.();
+          const why = here ? undefined : ((needs && notHere[needs]) ?? untried?.());
           (why ? it.skip : it)(
             why ? `${title} (skipped: ${why})` : title,
             async () => {

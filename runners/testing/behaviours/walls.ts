@@ -45,7 +45,7 @@ export const walls: readonly Behaviour[] = [
     async verify(bed) {
       const outside = join(bed.workFolder, 'written');
       const engine = join(bed.place.enginesFolder, 'scripted', 'written');
-      const writes = [engine, '/usr/written', `/proc/1/root${outside}`];
+      const writes = [outside, engine, '/usr/written', `/proc/1/root${outside}`];
       const end = await bed.ended([{ do: 'reach', writes, port: 9 }, DONE, EXIT]);
       expect(end).toMatchObject({ kind: 'completed', counters: { written: 0 } });
       expect([outside, engine].filter((path) => existsSync(path))).toEqual([]);

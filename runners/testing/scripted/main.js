@@ -103,6 +103,18 @@ const actions = {
     spawnSync(process.execPath, ['-e', leave, beat], { stdio: 'ignore' });
     while (!existsSync('out/beats'));
   },
+  /** Drives a program behind the walls that the runner gave, and counts how it ended when it has. */
+  drive: ({ command, stopsIt = false }) => {
+    const [walls, ...rest] = JSON.parse(process.env.HOLDFAST_SANDBOX);
+    const named = command.map((word) => word.replace('TITLE', title));
+    const program = spawn(walls, [...rest, '--', ...named], { stdio: 'ignore' });
+    if (stopsIt) process.on('SIGTERM', () => program.kill('SIGTERM'));
+    program.on('exit', (code) => {
+      write(1, `${JSON.stringify({ type: 'progress', fraction: 0, counters: { ended: code ?? 255 } })}\n`);
+      next();
+    });
+    return true;
+  },
   /** Starts processes that do nothing, many at once. */
   multiply: ({ processes }) => {
     for (let i = 0; i < processes; i++) spawn('sleep', ['60'], { stdio: 'ignore' }).on('error', () => {});
@@ -128,6 +140,11 @@ const actions = {
   },
   hoard: ({ mebibytes }) => {
     for (let i = 0; i < mebibytes; i++) hoard.push(Buffer.alloc(2 ** 20, 1));
+  },
+  /** Long enough for somebody who looks four times a second. */
+  linger: () => {
+    setTimeout(next, 600);
+    return true;
   },
   wait: () => true,
   exit: ({ code }) => process.exit(code),
