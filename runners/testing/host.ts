@@ -1,11 +1,20 @@
 /** A worker in little: starts one run of the named runner from the RunSpec on its command line, says so, and stays until it is killed. */
 import { createEmbeddedRunner } from '../embedded';
-import type { RunSpec } from '../runner';
+import type { Runner, RunSpec } from '../runner';
 import { createSandboxRunner } from '../sandbox';
+import { createSlurmRunner } from '../slurm';
+
+const RUNNERS: Readonly<Record<string, (place: { enginesFolder: string; workFolder: string }) => Runner>> = {
+  embedded: createEmbeddedRunner,
+  sandbox: createSandboxRunner,
+  // Sooner than in production, so that a test can wait for it.
+  slurm: (place) => createSlurmRunner({ ...place, abandonedAfterMs: 3000 }),
+};
 
 async function main(): Promise<void> {
   const [name = '', enginesFolder = '', workFolder = '', spec = '', suspend = ''] = process.argv.slice(2);
-  const create = name === 'sandbox' ? createSandboxRunner : createEmbeddedRunner;
+  const create = RUNNERS[name];
+  if (!create) throw new Error(`no runner ${name}`);
   const runner = create({ enginesFolder, workFolder });
   const run = await runner.start(JSON.parse(spec) as RunSpec);
   await new Promise<void>((resolve) => run.onProgress(resolve));
