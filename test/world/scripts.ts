@@ -3,6 +3,7 @@
  * do. Attempts, usage and their ends are written to the real database, so the billing of such a job is real.
  */
 import { ApplicationFailure, Context, heartbeat } from '@temporalio/activity';
+import type { CombiningActivities } from '../../activities/combineRuns';
 import type { RunActivities, RunOutcome } from '../../activities/run';
 import { type AttemptOutcome, allowanceOf, beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
 import { parkJob, resumeJob } from '../../db/billing';
@@ -25,9 +26,11 @@ export function createScriptedRun(options: {
   db: Db;
   tell: Tell;
   scripts: ReadonlyMap<string, Script>;
-}): RunActivities {
+}): RunActivities & CombiningActivities {
   const { db, tell, scripts } = options;
   return {
+    /** Scripts write no results, so there is nothing to compare. */
+    async combineRuns() {},
     async run({ jobId, run = 1 }) {
       const script = scripts.get(jobId);
       if (!script) throw ApplicationFailure.nonRetryable(`job ${jobId} has no script`);
