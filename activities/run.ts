@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import {
   type Allowance,
   type AttemptOutcome,
+  addDisagreements,
   addResult,
   allowanceOf,
   attemptsOf,
@@ -25,6 +26,7 @@ import { getJob, type Job } from '../db/jobs';
 import type { ObjectStore } from '../db/objectStore';
 import { ratesOf } from '../db/rateCards';
 import { type Credits, formatCredits, sayCredits, ZERO } from '../domain/credits';
+import { disagreementsOf } from '../domain/disagreement';
 import { BillingError } from '../domain/errors';
 import { exceeds, type RunningCost, runningCost, runningCostOfRuns, topUpTarget, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
@@ -342,6 +344,10 @@ class AttemptRun {
           mediaType,
         });
       });
+    }
+    const disagreements = disagreementsOf(end.counters, end.statistics ?? {});
+    if (disagreements.length > 0) {
+      await insist(() => addDisagreements(db, { jobId, attempt: this.attempt, disagreements }));
     }
     const { message } = end;
     await insist(() => endAttempt(db, { jobId, attempt: this.attempt, outcome, message, at: now() }));

@@ -1,20 +1,31 @@
 /** A charge as the API shows it. */
+import { disagreementsOfJobs } from '../db/attempts';
 import type { Charge } from '../db/charges';
 import type { Db } from '../db/client';
 import type { Viewer } from '../db/people';
 import { type Refund, refundsOf, remainingOf } from '../db/refunds';
 import { formatCredits } from '../domain/credits';
+import type { Disagreement } from '../domain/disagreement';
 import { refundViews } from './refundView';
 
 /** Charges in the order given, each with the refunds of it that a viewer may see. */
 export async function chargeViews(db: Db, charges: readonly Charge[], viewer: Viewer) {
   const refunds = await refundsOf(db, charges);
-  return Promise.all(charges.map((charge) => viewOfCharge(db, charge, refunds.get(charge.id) ?? [], viewer)));
+  const flags = await disagreementsOfJobs(
+    db,
+    charges.map(({ jobId }) => jobId),
+  );
+  return Promise.all(
+    charges.map((charge) =>
+      viewOfCharge(db, charge, { refunds: refunds.get(charge.id) ?? [], flags: flags.get(charge.jobId) ?? [] }, viewer),
+    ),
+  );
 }
 
 export async function chargeView(db: Db, charge: Charge, viewer: Viewer) {
-  const refunds = await refundsOf(db, [charge]);
-  return viewOfCharge(db, charge, refunds.get(charge.id) ?? [], viewer);
+  const [view] = await chargeViews(db, [charge], viewer);
+  if (!view) throw new Error(`charge ${charge.id} has no view`);
+  return view;
 }
 
 /** The customer's people see what was given back; what is only asked for is the provider's business. */
@@ -22,7 +33,12 @@ export function maySeeRefund(viewer: Viewer, { status }: Refund): boolean {
   return viewer.everything || status === 'booked';
 }
 
-async function viewOfCharge(db: Db, charge: Charge, refunds: readonly Refund[], viewer: Viewer) {
+interface BesideCharge {
+  readonly refunds: readonly Refund[];
+  readonly flags: readonly (Disagreement & { readonly attempt: number })[];
+}
+
+async function viewOfCharge(db: Db, charge: Charge, { refunds, flags }: BesideCharge, viewer: Viewer) {
   const { dossier } = charge;
   const remaining = remainingOf(charge, refunds);
   const seen = refunds.filter((refund) => maySeeRefund(viewer, refund));
@@ -47,6 +63,10 @@ async function viewOfCharge(db: Db, charge: Charge, refunds: readonly Refund[], 
     netCharged: formatCredits(remaining.charged),
     netAbsorbed: formatCredits(remaining.absorbed),
     refunds: await refundViews(db, seen),
+    flags: flags.map((one) => ({
+      ...one,
+      message: `In attempt ${one.attempt} ${one.counted} ${one.counter} were counted; the program states ${one.stated}.`,
+    })),
     bookedAt: charge.bookedAt,
     recordedAt: charge.recordedAt,
     links: {

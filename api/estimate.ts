@@ -9,6 +9,7 @@ import { BillingError } from '../domain/errors';
 import { addMilliseconds, type Instant } from '../domain/instant';
 import { type Forecast, rateEstimate } from '../domain/quote';
 import type { ServiceRates } from '../domain/rateCard';
+import { NotRatable } from '../domain/rating';
 import { chooseRoute, type Route, type RunnerName } from '../domain/route';
 import type { Dimensions, Estimate } from '../domain/usage';
 import type { Engine, Service } from '../services/service';
@@ -84,8 +85,19 @@ export async function priceRequest(
     facts,
     rateCardVersion: card.version,
     rates,
-    forecast: rateEstimate(rates, dimensions, estimate),
+    forecast: forecastOf(rates, dimensions, estimate),
   };
+}
+
+/** A card can name a class or a dimension that the service does not give; whoever asks for a price is told, and why. */
+function forecastOf(rates: ServiceRates, dimensions: Dimensions, estimate: Estimate): Forecast {
+  try {
+    return rateEstimate(rates, dimensions, estimate);
+  } catch (cause) {
+    if (!(cause instanceof NotRatable)) throw cause;
+    const sentence = `The rates in force cannot price this job of ${rates.service}: ${cause.message}. Tell the provider.`;
+    throw new BillingError('service_not_sold', sentence, {}, { cause });
+  }
 }
 
 /**

@@ -153,6 +153,18 @@ it('reports that come late, twice or out of order count once', async () => {
   expect(await beat(run, 9, { pixels: 9_000_000 })).toMatchObject({ status: 409 });
 });
 
+it('what the program states otherwise than we counted is flagged on the charge, which stands on what was counted', async () => {
+  const id = await submit('rendering', {
+    parameters: { width: 1000, height: 1000, quality: 'final' },
+    maxCredits: '2',
+  });
+  const run = await claimed('render', id);
+  await done(run, { pixels: 1_000_000, rays: 5 }, { statistics: { pixels: 1_000_512, rays: 5 } });
+  expect(await settled(id)).toMatchObject({ charged: '1' });
+  const { flags } = (await api.ask('GET', `/v1/jobs/${id}/charge`)).body;
+  expect(flags).toMatchObject([{ attempt: 1, counter: 'pixels', counted: 1_000_000, stated: 1_000_512 }]);
+});
+
 it('a run above its cap is told to stand still, and to go on when more is agreed to', async () => {
   const parameters = { width: 2000, height: 2000, quality: 'final' };
   const id = await submit('rendering', { parameters, expected: '1', maxCredits: '2' });

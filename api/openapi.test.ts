@@ -63,9 +63,9 @@ describe('the description of the API', () => {
     for (const one of describedRoutes().filter(({ method }) => method !== 'get')) {
       expect({ path: one.path, keyed: one.idempotent === true }).toEqual({
         path: one.path,
-        // An upload is named by what it holds and a purchase by its order number, digests and sessions that are ended stay ended, reports of
-        // external runs never fall, and a
-        // preview makes nothing.
+        // An upload is named by what it holds and a purchase by its order number; digests and sessions that are ended stay
+        // ended; reports of external runs never fall; a preview makes nothing, and neither does rating what might be used or
+        // replaying what was.
         keyed: ![
           '/v1/inputs',
           '/v1/external/claims',
@@ -78,6 +78,9 @@ describe('the description of the API', () => {
           '/v1/sessions/:id/close',
           '/v1/purchases',
           '/v1/purchases/:id/allocate',
+          '/v1/rate-card-drafts/:id/rate',
+          '/v1/rate-card-drafts/:id/replay',
+          '/v1/rate-cards/:version/rate',
           '/v1/unsubscribe/:token',
           '/v1/withdrawals/preview',
         ].includes(one.path),

@@ -31,6 +31,7 @@ import {
 export * from './schemas/contracts';
 export * from './schemas/people';
 export * from './schemas/purchases';
+export * from './schemas/rates';
 export { amount, digest, idParams, instant, pageOf, pageQuery, signedAmount, uuid };
 
 const projectName = z
@@ -97,15 +98,6 @@ export const service = z
       .describe('The rates of the card in force, if it sells the service.'),
   })
   .meta({ id: 'Service', description: 'Something that can be bought and run.' });
-
-export const rateCard = z
-  .object({
-    version: count,
-    title: z.string(),
-    effectiveAt: instant,
-    services: z.array(z.record(z.string(), z.unknown())),
-  })
-  .meta({ id: 'RateCard', description: 'One published, immutable version of the rates.' });
 
 export const input = z
   .object({ digest, size: count, name: z.string(), mediaType: z.string() })
@@ -658,6 +650,19 @@ export const charge = z
     netCharged: amount.describe('What remains charged.'),
     netAbsorbed: amount.describe('What the provider still bears.'),
     refunds: z.array(refund),
+    flags: z
+      .array(
+        z.object({
+          attempt: count,
+          counter: z.string(),
+          counted: z.number(),
+          stated: z.number(),
+          message: z.string(),
+        }),
+      )
+      .describe(
+        'Where what was counted differs from what the program itself states. The charge stands on what was counted.',
+      ),
     bookedAt: instant,
     recordedAt: instant,
     links: z.record(z.string(), z.string()),

@@ -1,6 +1,5 @@
 /** Configuration sessions over REST, with their real workflow and clock. */
 import { rows } from '../db/client';
-import { findRateCardInForce, publishRateCard } from '../db/rateCards';
 import { DEMO } from '../db/seed';
 import { type Instant, instantOfMilliseconds, millisecondsOf } from '../domain/instant';
 import { sessionWorkflowId } from '../domain/session';
@@ -24,12 +23,6 @@ let window: string;
 
 beforeAll(async () => {
   api = await startApi();
-  const card = await findRateCardInForce(api.db, instantOfMilliseconds(Date.now()));
-  const [like] = card?.services.filter(({ service }) => service === 'simulation') ?? [];
-  if (!card || !like) throw new Error('nothing is sold');
-  const rates = [{ meter: 'sessions', unit: 'session', model: { kind: 'per-unit' as const, price: '1' } }];
-  const services = [...card.services, { ...like, service: 'configuration-session', rates }];
-  await publishRateCard(api.owner, { ...card, version: 1000, services }, 'test');
   const design = { mediaType: 'application/json' };
   door = await api.upload(DOOR, { ...design, name: 'door.design.json' });
   window = await api.upload(WINDOW, { ...design, name: 'window.design.json' });

@@ -6,6 +6,7 @@ import { DEMO } from '../db/seed';
 import { SEED_RATE_CARDS } from '../db/seedRateCards';
 import { addMilliseconds, type Instant, instantOfMilliseconds } from '../domain/instant';
 import { jobWorkflowId } from '../domain/job';
+import { SERVICES } from '../services';
 import { NETLIST } from '../test/api/inputs';
 import { type Heard, startApi, type TestApi } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
@@ -226,14 +227,20 @@ describe('a quote', () => {
   it('reserves nothing, says who would pay, and is honoured as it was frozen', async () => {
     const before = await balance();
     const one = await quote();
-    expect(one).toMatchObject({ low: '5', expected: '5', high: '5', maxCredits: '5', rateCardVersion: 1 });
+    expect(one).toMatchObject({
+      low: '5',
+      expected: '5',
+      high: '5',
+      maxCredits: '5',
+      rateCardVersion: SEED_RATE_CARDS.length,
+    });
     expect(one.payers).toMatchObject({ shortfall: '0' });
     expect(await balance()).toEqual(before);
     expect((await api.ask('GET', `/v1/quotes/${one.id}`)).body).toEqual(one);
     const job = await api.ask('POST', '/v1/jobs', { json: { quoteId: one.id } });
     expect(job).toMatchObject({
       status: 201,
-      body: { quoteId: one.id, expected: '5', maxCredits: '5', rateCardVersion: 1 },
+      body: { quoteId: one.id, expected: '5', maxCredits: '5', rateCardVersion: one.rateCardVersion },
     });
   });
 
@@ -246,11 +253,12 @@ describe('a quote', () => {
   });
 
   it('of a service that the rates in force do not sell cannot be had', async () => {
-    const [card] = SEED_RATE_CARDS;
+    const card = SEED_RATE_CARDS.at(-1);
     if (!card) throw new Error('there are no rates');
     const effectiveAt = addMilliseconds(now(), 300 * 24 * HOUR_MS);
     const services = card.services.filter(({ service }) => service !== 'simulation');
-    await publishRateCard(api.db, { ...card, version: 2, effectiveAt, services }, 'test');
+    const version = card.version + 1;
+    await publishRateCard(api.db, { ...card, version, effectiveAt, services }, 'test');
     const json = { service: 'simulation', input };
     const notSold = { status: 422, body: { code: 'service_not_sold' } };
     await ahead(301 * 24 * HOUR_MS, async () => {
@@ -259,15 +267,15 @@ describe('a quote', () => {
       expect((await api.ask('GET', '/v1/services/simulation')).body.rates).toBeNull();
     });
     expect((await api.ask('POST', '/v1/quotes', { json })).status).toBe(201);
-    expect((await api.ask('GET', '/v1/rate-cards')).body.items).toHaveLength(2);
-    expect((await api.ask('GET', '/v1/rate-cards/2')).body.version).toBe(2);
+    expect((await api.ask('GET', '/v1/rate-cards')).body.items).toHaveLength(version);
+    expect((await api.ask('GET', `/v1/rate-cards/${version}`)).body).toMatchObject({ version, status: 'scheduled' });
   });
 
   it('of something nobody sells is not found', async () => {
     expect(await api.ask('POST', '/v1/quotes', { json: { service: 'alchemy', input } })).toMatchObject({ status: 404 });
     expect((await api.ask('GET', '/v1/services/alchemy')).status).toBe(404);
     expect((await api.ask('GET', '/v1/rate-cards/99')).status).toBe(404);
-    expect((await api.ask('GET', '/v1/services')).body.items).toHaveLength(2);
+    expect((await api.ask('GET', '/v1/services')).body.items).toHaveLength(SERVICES.size);
   });
 });
 

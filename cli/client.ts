@@ -27,6 +27,13 @@ export type Calendar = z.output<typeof schemas.calendar>;
 export type Allocation = z.output<typeof schemas.allocation>;
 export type AllocationRules = z.output<typeof schemas.allocationRules>;
 export type AllocationRulesRequest = z.input<typeof schemas.allocationRulesRequest>;
+export type RateCard = z.output<typeof schemas.rateCard>;
+export type RateCardDraft = z.output<typeof schemas.rateCardDraft>;
+export type RateCardDraftRequest = z.input<typeof schemas.rateCardDraftRequest>;
+export type RateCardDiff = z.output<typeof schemas.rateCardDiff>;
+export type RateRequest = z.input<typeof schemas.rateRequest>;
+export type Rated = z.output<typeof schemas.rated>;
+export type Replayed = z.output<typeof schemas.replay>;
 export type Customer = z.output<typeof schemas.customer>;
 export type User = z.output<typeof schemas.user>;
 export type UserRequest = z.input<typeof schemas.userRequest>;
@@ -239,6 +246,8 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
   const user = (id: string) => `/v1/users/${encodeURIComponent(id)}`;
   const charge = (id: string) => `/v1/charges/${encodeURIComponent(id)}`;
   const refund = (id: string) => `/v1/refunds/${encodeURIComponent(id)}`;
+  const rateCard = (version: string) => `/v1/rate-cards/${encodeURIComponent(version)}`;
+  const draft = (id: string) => `/v1/rate-card-drafts/${encodeURIComponent(id)}`;
   const purchase = (id: string) => `/v1/purchases/${encodeURIComponent(id)}`;
   const withdrawal = (id: string) => `/v1/withdrawals/${encodeURIComponent(id)}`;
   const budgets = (contractId: string) => `${contract(contractId)}/budgets`;
@@ -298,6 +307,22 @@ export function createClient({ url, key, pause = delay }: ClientOptions) {
     purchase: (id: string) => get<Purchase>(purchase(id)),
     recordPurchase: (body: PurchaseRequest) => post<Purchase>('/v1/purchases', body),
     allocatePurchase: (id: string, contractId: string) => post<Purchase>(`${purchase(id)}/allocate`, { contractId }),
+    rateCards: (query: Query = {}) => get<Page<RateCard>>(`/v1/rate-cards${queryOf(query)}`),
+    rateCard: (version: string) => get<RateCard>(rateCard(version)),
+    diffRateCards: (a: string, b: string) => get<RateCardDiff>(`${rateCard(a)}/diff/${encodeURIComponent(b)}`),
+    /** By a published version or a draft. */
+    rateBy: (card: { version: string } | { draftId: string }, body: RateRequest) =>
+      post<Rated>(`${'version' in card ? rateCard(card.version) : draft(card.draftId)}/rate`, body),
+    rateCardDrafts: (query: Query = {}) => get<Page<RateCardDraft>>(`/v1/rate-card-drafts${queryOf(query)}`),
+    rateCardDraft: (id: string) => get<RateCardDraft>(draft(id)),
+    draftRateCard: (body: RateCardDraftRequest) => post<RateCardDraft>('/v1/rate-card-drafts', body),
+    changeRateCardDraft: (id: string, body: RateCardDraftRequest, etag: string) =>
+      write<RateCardDraft>(draft(id), { method: 'PUT', body, etag }),
+    deleteRateCardDraft: (id: string, etag: string) => write<{ id: string }>(draft(id), { method: 'DELETE', etag }),
+    publishRateCardDraft: (id: string, etag: string) =>
+      write<RateCard>(`${draft(id)}/publish`, { method: 'POST', etag }),
+    replayRateCardDraft: (id: string, period: { from: string; to: string }) =>
+      post<Replayed>(`${draft(id)}/replay`, period),
     calendar: (id: string) => get<Calendar>(`${contract(id)}/calendar`),
     contractLots: (id: string, asOf: Query = {}) => get<Page<Lot>>(`${contract(id)}/lots${queryOf(asOf)}`),
     contractBalance: (id: string, asOf: Query = {}) => get<Balance>(`${contract(id)}/balance${queryOf(asOf)}`),

@@ -15,6 +15,7 @@ import { jobCommands } from './commands/jobs';
 import { noticeCommands } from './commands/notices';
 import { peopleCommands } from './commands/people';
 import { purchaseCommands } from './commands/purchases';
+import { rateCardCommands } from './commands/rateCards';
 import { refundCommands } from './commands/refunds';
 import { sessionCommands } from './commands/sessions';
 import { submitCommands } from './commands/submit';
@@ -48,6 +49,7 @@ export function buildProgram(terminal: Terminal): Command {
     contractCommands,
     peopleCommands,
     purchaseCommands,
+    rateCardCommands,
     allocationCommands,
     calendarCommands,
     chargeCommands,

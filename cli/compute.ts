@@ -15,7 +15,10 @@ import { type Route, type RunnerName, taskQueueOf } from '../domain/route';
 import { createEmbeddedRunner } from '../runners/embedded';
 import { createExternalRunner, type ExternalBoard } from '../runners/external';
 import type { Runner } from '../runners/runner';
+import { canSandbox, createSandboxRunner, programsOffered } from '../runners/sandbox';
 import { SERVICES } from '../services';
+import { withAddedServices } from '../services/added';
+import type { Engine } from '../services/service';
 import { runReportedSignal } from '../workflows/messages';
 import { type Config, databaseUrl } from './config';
 import { logger, logTemporal, now, runUntilSignalled, temporalClient, temporalConnection } from './processParts';
@@ -47,10 +50,12 @@ export async function serveCompute(config: Config): Promise<void> {
   const workFolder = join(config.home, 'work');
   const worker = `${hostname()}/${process.pid}`;
   const store = await createObjectStore(config.objects);
+  const services = withAddedServices(SERVICES, config.servicesFolder);
+  const engines = [...services.values()].flatMap((service) => service.engines);
   const dependencies: Omit<RunDependencies, 'runner' | 'slots'> = {
     db,
     store,
-    services: SERVICES,
+    services,
     workFolder,
     memoryBytesMax: MEMORY_BYTES_MAX,
     worker,
@@ -67,13 +72,15 @@ export async function serveCompute(config: Config): Promise<void> {
     },
     log,
   };
-  const runners = runnersOf(workFolder, createExternalBoard({ db, store, now }));
+  const runners = (await runnersOf(workFolder, createExternalBoard({ db, store, now }))).filter(
+    ({ name }) => config.runners?.includes(name) ?? true,
+  );
   const workers: Worker[] = [];
   for (const offered of runners) {
     const { runner, slots } = offered;
     await runner.sweep();
     const activities = createRunActivities({ ...dependencies, runner, slots });
-    for (const taskQueue of queuesOf(offered)) {
+    for (const taskQueue of queuesOf(offered, engines)) {
       workers.push(
         await Worker.create({
           connection,
@@ -88,7 +95,11 @@ export async function serveCompute(config: Config): Promise<void> {
       );
     }
   }
-  const offering = await keepOffering(db, worker, runners.flatMap(routesOf));
+  const offering = await keepOffering(
+    db,
+    worker,
+    runners.flatMap((offered) => routesOf(offered, engines)),
+  );
   await runUntilSignalled(...workers);
   await offering.end();
   await client.connection.close();
@@ -96,11 +107,19 @@ export async function serveCompute(config: Config): Promise<void> {
   await db.destroy();
 }
 
-function runnersOf(workFolder: string, board: ExternalBoard): Offered[] {
+async function runnersOf(workFolder: string, board: ExternalBoard): Promise<Offered[]> {
   const enginesFolder = join(packageRoot(), 'dist', 'engines');
   const here = createSlots(availableParallelism());
+  const places = { enginesFolder, workFolder };
+  const sandbox: Offered = {
+    name: 'sandbox',
+    runner: createSandboxRunner(places),
+    programs: programsOffered(),
+    slots: here,
+  };
   return [
-    { name: 'embedded', runner: createEmbeddedRunner({ enginesFolder, workFolder }), programs: [], slots: here },
+    ...((await canSandbox()) ? [sandbox] : []),
+    { name: 'embedded', runner: createEmbeddedRunner(places), programs: [], slots: here },
     // What computes elsewhere takes no processor here.
     {
       name: 'external',
@@ -111,20 +130,20 @@ function runnersOf(workFolder: string, board: ExternalBoard): Offered[] {
   ];
 }
 
-/** The engines that a runner can run here, each with the programs that it drives. */
-function enginesOf({ programs }: Offered) {
-  return [...SERVICES.values()]
-    .flatMap(({ engines }) => engines)
-    .filter((engine) => programs === 'elsewhere' || (engine.programs ?? []).every((one) => programs.includes(one)));
+/** Those of all engines that a runner can run here. */
+function enginesOf({ programs }: Offered, engines: readonly Engine[]): Engine[] {
+  return engines.filter(
+    (engine) => programs === 'elsewhere' || (engine.programs ?? []).every((one) => programs.includes(one)),
+  );
 }
 
-function routesOf(offered: Offered): Route[] {
+function routesOf(offered: Offered, engines: readonly Engine[]): Route[] {
   if (offered.programs === 'elsewhere') return [];
-  return enginesOf(offered).map(({ name }) => ({ runner: offered.name, engine: name }));
+  return enginesOf(offered, engines).map(({ name }) => ({ runner: offered.name, engine: name }));
 }
 
-function queuesOf(offered: Offered): string[] {
-  const queues = enginesOf(offered).map((engine) =>
+function queuesOf(offered: Offered, engines: readonly Engine[]): string[] {
+  const queues = enginesOf(offered, engines).map((engine) =>
     taskQueueOf({ runner: offered.name, engine: engine.name }, engine.programs),
   );
   return [...new Set(queues)];

@@ -31,6 +31,8 @@ test('an empty environment gives the embedded defaults', () => {
     noticeChannels: ['administrator', 'in-service'],
     noticeContact: undefined,
     publicUrl: undefined,
+    servicesFolder: undefined,
+    runners: undefined,
     logLevel: 'info',
   });
 });
@@ -55,6 +57,8 @@ test.each([
   ['TEMPORAL_UI_URL', 'ftp://host/'],
   ['HOLDFAST_HOST', 'a/b'],
   ['HOLDFAST_OBJECTS', 'gs://bucket'],
+  ['HOLDFAST_RUNNERS', 'embedded,cloud'],
+  ['HOLDFAST_RUNNERS', 'embedded,embedded'],
   ['HOLDFAST_INPUT_BYTES_MAX', '0'],
   ['HOLDFAST_INPUT_BYTES_MAX', '9007199254740993'],
   ['HOLDFAST_HEARTBEAT_SECONDS', '0.5'],

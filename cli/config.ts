@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { ObjectPlace } from '../db/objectStore';
 import { type Credits, formatCredits, parseCredits } from '../domain/credits';
 import { CHANNELS, type ChannelName } from '../domain/notices';
+import { RUNNERS, type RunnerName } from '../domain/route';
 
 export interface Config {
   /** Somebody's Postgres; undefined means the embedded one. */
@@ -41,6 +42,10 @@ export interface Config {
   readonly noticeContact: string | undefined;
   /** Where people reach the API from elsewhere; see {@link publicUrl}. */
   readonly publicUrl: string | undefined;
+  /** A folder of services that are sold beside ours; undefined where there are none. */
+  readonly servicesFolder: string | undefined;
+  /** The runners that a compute worker offers; undefined means all that it can. */
+  readonly runners: readonly RunnerName[] | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -92,6 +97,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     noticeChannels: channelsOf(settings),
     noticeContact: settings.HOLDFAST_NOTICE_CONTACT,
     publicUrl: settings.HOLDFAST_PUBLIC_URL?.replace(/\/+$/, ''),
+    servicesFolder:
+      settings.HOLDFAST_SERVICES === undefined ? undefined : resolve(workingDirectory, settings.HOLDFAST_SERVICES),
+    runners: settings.HOLDFAST_RUNNERS?.split(',') as RunnerName[] | undefined,
     logLevel: settings.HOLDFAST_LOG_LEVEL,
   };
 }
@@ -121,6 +129,8 @@ export function environmentOf(config: Config): Record<string, string> {
     HOLDFAST_NOTICE_CHANNELS: config.noticeChannels.join(','),
     HOLDFAST_NOTICE_CONTACT: config.noticeContact,
     HOLDFAST_PUBLIC_URL: config.publicUrl,
+    HOLDFAST_SERVICES: config.servicesFolder,
+    HOLDFAST_RUNNERS: config.runners?.join(','),
     HOLDFAST_LOG_LEVEL: config.logLevel,
   };
   return Object.fromEntries(
@@ -212,6 +222,11 @@ const variables = z.object({
   HOLDFAST_PUBLIC_URL: z
     .string()
     .refine(isServerAddress, 'an http or https address without user, password and query')
+    .optional(),
+  HOLDFAST_SERVICES: z.string().optional(),
+  HOLDFAST_RUNNERS: z
+    .string()
+    .refine(isRunners, `some of ${RUNNERS.join(', ')}, each once`)
     .optional(),
   HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
@@ -320,6 +335,11 @@ function isServerAddress(text: string): boolean {
 function isChannels(text: string): boolean {
   const names = text.split(',');
   return names.every((name) => CHANNELS.some((one) => one === name)) && new Set(names).size === names.length;
+}
+
+function isRunners(text: string): boolean {
+  const names = text.split(',');
+  return names.every((name) => RUNNERS.some((one) => one === name)) && new Set(names).size === names.length;
 }
 
 function isMailServer(text: string): boolean {

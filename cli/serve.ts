@@ -21,6 +21,7 @@ import type { Channel } from '../notices/channel';
 import { createMailChannel, type MailChannel } from '../notices/mail';
 import { administratorChannel, inServiceChannel } from '../notices/shown';
 import { SERVICES } from '../services';
+import { withAddedServices } from '../services/added';
 import {
   CONTRACTS_TASK_QUEUE,
   DIGESTS_SCHEDULE_ID,
@@ -55,7 +56,7 @@ export async function serveApi(config: Config): Promise<void> {
     db,
     ledger,
     store: await createObjectStore(config.objects),
-    services: SERVICES,
+    services: withAddedServices(SERVICES, config.servicesFolder),
     workflows: temporalWorkflows(new Client({ connection, namespace: config.temporalNamespace })),
     now,
     log,

@@ -173,14 +173,14 @@ function netPairs({ refunded, netCharged, netAbsorbed }: Charge, paint: Paint): 
   ];
 }
 
-export function chargeLinesView(charge: Charge, paint: Paint): string {
+export function chargeLinesView({ lines }: Pick<Charge, 'lines'>, paint: Paint): string {
   return formatTable(
     [LEFT('meter'), RIGHT('quantity'), LEFT('measured in'), LEFT('class'), RIGHT('price'), RIGHT('amount'), LEFT('')],
-    charge.lines.map(({ meter = '', quantity = '', unit = '', price = '', amount = '', note = '', ...line }) => [
+    lines.map(({ meter = '', quantity = '', unit = '', price = '', amount = '', note = '', ...line }) => [
       meter,
       quantity,
       unit,
-      line.class ?? '',
+      line.class ?? line.tier ?? (line.blocks === undefined ? '' : `${line.blocks} x ${line.block}`),
       amountCell(price),
       amountCell(amount),
       note,

@@ -1,6 +1,7 @@
 /** Attempts of jobs and what each of them used, append-only. */
 import type { AttemptUsage } from '../domain/charge';
 import { type Credits, parseCredits, sumOf } from '../domain/credits';
+import type { Disagreement } from '../domain/disagreement';
 import type { Instant } from '../domain/instant';
 import { formatQuantity, type Quantity, quantity, type Usage } from '../domain/usage';
 import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
@@ -317,6 +318,44 @@ export async function usageOfJob(db: Db | Trx, jobId: string): Promise<MeteredUs
     unit,
     quantity: formatQuantity(quantity as Quantity),
   }));
+}
+
+/** Notes where our counters and those that the program states differ; a repeat changes nothing. */
+export async function addDisagreements(
+  db: Db | Trx,
+  { jobId, attempt, disagreements }: { jobId: string; attempt: number; disagreements: readonly Disagreement[] },
+): Promise<void> {
+  await db.raw(
+    `insert into meter_disagreements (job_id, attempt, counter, counted, stated)
+     select ?, ?, counter, counted, stated
+     from unnest(?::text[], ?::bigint[], ?::bigint[]) as differing (counter, counted, stated)
+     on conflict do nothing`,
+    [
+      jobId,
+      attempt,
+      disagreements.map(({ counter }) => counter),
+      disagreements.map(({ counted }) => counted),
+      disagreements.map(({ stated }) => stated),
+    ] as never,
+  );
+}
+
+/** Where meters disagreed, by job. */
+export async function disagreementsOfJobs(
+  db: Db,
+  jobIds: readonly string[],
+): Promise<Map<string, (Disagreement & { readonly attempt: number })[]>> {
+  const found = await rows<Disagreement & { jobId: string; attempt: number }>(
+    db,
+    `select job_id as "jobId", attempt, counter, counted::double precision, stated::double precision
+     from meter_disagreements
+     where job_id = any(?::uuid[])
+     order by job_id, attempt, counter`,
+    [jobIds],
+  );
+  const byJob = new Map<string, (Disagreement & { attempt: number })[]>();
+  for (const { jobId, ...one } of found) byJob.set(jobId, [...(byJob.get(jobId) ?? []), one]);
+  return byJob;
 }
 
 export interface Result {

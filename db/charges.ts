@@ -3,6 +3,7 @@ import type { Dossier } from '../domain/charge';
 import type { Credits } from '../domain/credits';
 import type { Instant } from '../domain/instant';
 import type { JobEnd } from '../domain/rateCard';
+import type { RecordedJob } from '../domain/replay';
 import { type Db, firstRow, rows } from './client';
 import { visible, visibleBindings } from './jobs';
 import type { Viewer } from './people';
@@ -52,3 +53,28 @@ export function listVisibleCharges(
     [...visibleBindings(viewer), page.before, page.before, page.limit],
   );
 }
+
+const RECORDED_PAGE = 500;
+
+/** What charges booked in [from, to) recorded of their jobs, in the order of their booking, a page at a time. */
+export async function* recordedJobs(db: Db, { from, to }: { from: Instant; to: Instant }): AsyncGenerator<RecordedJob> {
+  let after: { bookedAt: Instant; chargeId: string } | undefined;
+  for (;;) {
+    const page: (RecordedJob & { readonly bookedAt: Instant })[] = await rows(
+      db,
+      `select id as "chargeId", job_id as "jobId", service, job_end as "end", charged, absorbed, booked_at as "bookedAt",
+         dossier->'terms'->'dimensions' as dimensions, dossier->'usage' as usage
+       from charges
+       where booked_at < ? and (booked_at, id) > (?::timestamptz, ?::uuid)
+       order by booked_at, id
+       limit ?`,
+      [to, after?.bookedAt ?? from, after?.chargeId ?? BEFORE_ALL, RECORDED_PAGE],
+    );
+    yield* page;
+    after = page.at(-1);
+    if (page.length < RECORDED_PAGE) return;
+  }
+}
+
+/** No charge has this id, and every one comes after it. */
+const BEFORE_ALL = '00000000-0000-0000-0000-000000000000';

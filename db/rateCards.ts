@@ -13,6 +13,21 @@ export async function publishRateCard(db: Db | Trx, card: RateCard, publishedBy:
   );
 }
 
+/** A version with who published it and when. */
+export interface Publication {
+  readonly card: RateCard;
+  readonly publishedBy: string;
+  readonly recordedAt: Instant;
+}
+
+/** Every version, in the order of their numbers. */
+export function listPublications(db: Db | Trx): Promise<Publication[]> {
+  return rows<Publication>(
+    db,
+    'select card, published_by as "publishedBy", recorded_at as "recordedAt" from rate_cards order by version',
+  );
+}
+
 export async function listRateCards(db: Db | Trx): Promise<RateCard[]> {
   const found = await rows<{ card: RateCard }>(db, 'select card from rate_cards order by version');
   return found.map(({ card }) => card);

@@ -462,6 +462,18 @@ create table lots (
   constraint lots_pkey PRIMARY KEY (id)
 ) with (fillfactor=50);
 
+create table meter_disagreements (
+  job_id uuid not null,
+  attempt integer not null,
+  counter text not null,
+  counted bigint not null,
+  stated bigint not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint meters_that_disagree_differ CHECK ((counted <> stated)),
+  constraint meter_disagreements_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES attempts(job_id, number),
+  constraint meter_disagreements_pkey PRIMARY KEY (job_id, attempt, counter)
+);
+
 create table migrations (
   name text not null,
   sha256 text not null,
@@ -696,6 +708,26 @@ create table quotes (
   constraint quotes_pkey PRIMARY KEY (id)
 );
 
+create table rate_card_drafts (
+  id uuid not null,
+  title text not null,
+  effective_at timestamp with time zone,
+  services jsonb not null,
+  revision integer not null default 1,
+  created_by text not null,
+  created_at timestamp with time zone not null,
+  changed_by text not null,
+  changed_at timestamp with time zone not null,
+  published_version integer,
+  publish_request_id uuid,
+  constraint rate_card_draft_is_published_by_a_request CHECK (((published_version IS NULL) = (publish_request_id IS NULL))),
+  constraint rate_card_draft_revision_is_positive CHECK ((revision > 0)),
+  constraint rate_card_drafts_published_version_fkey FOREIGN KEY (published_version) REFERENCES rate_cards(version),
+  constraint rate_card_drafts_pkey PRIMARY KEY (id),
+  constraint rate_card_drafts_publish_request_id_key UNIQUE (publish_request_id),
+  constraint rate_card_drafts_published_version_key UNIQUE (published_version)
+);
+
 create table rate_cards (
   version integer not null,
   effective_at timestamp with time zone not null,
@@ -900,6 +932,7 @@ CREATE INDEX allocations_by_contract ON public.allocations USING btree (contract
 CREATE INDEX allocations_by_user ON public.allocations USING btree (user_id, at) WHERE (user_id IS NOT NULL);
 CREATE UNIQUE INDEX allocations_of_a_seat ON public.allocations USING btree (regexp_replace(key, '(/seats/[0-9]+)-[0-9]+$'::text, '\1'::text));
 CREATE UNIQUE INDEX budgets_open_once ON public.budgets USING btree (contract_id, COALESCE((user_id)::text, project), period) WHERE (closed_at IS NULL);
+CREATE INDEX charges_by_booking ON public.charges USING btree (booked_at, id);
 CREATE INDEX charges_by_contract ON public.charges USING btree (contract_id, id);
 CREATE INDEX charges_by_user ON public.charges USING btree (user_id, id);
 CREATE INDEX compute_offers_by_age ON public.compute_offers USING btree (offered_at);
@@ -1608,6 +1641,22 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION public.refuse_change_of_published_draft()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.published_version is not null then
+    raise exception 'draft % is published as version %; it is kept as it was', old.id, old.published_version
+      using errcode = 'HF001';
+  end if;
+  if tg_op = 'DELETE' then
+    return old;
+  end if;
+  return new;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION public.refuse_new_owner()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1701,6 +1750,7 @@ CREATE TRIGGER lots_are_never_deleted BEFORE DELETE OR TRUNCATE ON lots FOR EACH
 CREATE TRIGGER lots_begin_whole BEFORE INSERT ON lots FOR EACH ROW EXECUTE FUNCTION begin_whole();
 CREATE TRIGGER lots_keep_their_owner BEFORE UPDATE OF id, pool_id, pool_owner, kind, source, reference, granted, purchased_at, advance, ended_as, effective_at, expires_at, withdrawn_at, grace_until ON lots FOR EACH ROW EXECUTE FUNCTION refuse_new_owner();
 CREATE TRIGGER lots_received_early_are_shared BEFORE INSERT ON lots FOR EACH ROW WHEN (new.kind = 'individual'::text AND new.source = 'import'::text) EXECUTE FUNCTION refuse_old_individual();
+CREATE TRIGGER meter_disagreements_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON meter_disagreements FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER moves_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER notice_attempts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER notice_bounces_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON notice_bounces FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1717,6 +1767,7 @@ CREATE TRIGGER pools_keep_their_owner BEFORE UPDATE OF id, owner ON pools FOR EA
 CREATE TRIGGER purchases_are_allocated_once BEFORE UPDATE ON purchases FOR EACH ROW EXECUTE FUNCTION refuse_second_allocation();
 CREATE TRIGGER purchases_are_never_deleted BEFORE DELETE OR TRUNCATE ON purchases FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER quotes_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON quotes FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER rate_card_drafts_end_with_their_publication BEFORE DELETE OR UPDATE ON rate_card_drafts FOR EACH ROW EXECUTE FUNCTION refuse_change_of_published_draft();
 CREATE TRIGGER rate_cards_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON rate_cards FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER refund_rejections_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON refund_rejections FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER rejections_are_decided_once BEFORE INSERT ON refund_rejections FOR EACH ROW EXECUTE FUNCTION decide_once();
@@ -1745,6 +1796,7 @@ grant execute on function next_head(bytea,bigint,timestamp with time zone,bytea)
 grant execute on function note_changed_terms() to public;
 grant execute on function open_pool() to public;
 grant execute on function refuse_change() to public;
+grant execute on function refuse_change_of_published_draft() to public;
 grant execute on function refuse_new_owner() to public;
 grant execute on function refuse_old_individual() to public;
 grant execute on function refuse_other_budget() to public;
@@ -1798,6 +1850,7 @@ grant insert, select, update on table jobs to holdfast_application;
 grant insert, select on table links to holdfast_application;
 grant select on table loaded_lots to holdfast_application;
 grant insert, select on table lots to holdfast_application;
+grant insert, select on table meter_disagreements to holdfast_application;
 grant select on table migrations to holdfast_application;
 grant select on table moves to holdfast_application;
 grant insert, select on table notice_attempts to holdfast_application;
@@ -1821,6 +1874,7 @@ grant update (expires_at) on table purchases to holdfast_application;
 grant update (grace_until) on table purchases to holdfast_application;
 grant update (lot_id) on table purchases to holdfast_application;
 grant insert, select on table quotes to holdfast_application;
+grant delete, insert, select, update on table rate_card_drafts to holdfast_application;
 grant insert, select on table rate_cards to holdfast_application;
 grant insert, select on table refund_rejections to holdfast_application;
 grant insert, select on table refund_requests to holdfast_application;

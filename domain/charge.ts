@@ -1,4 +1,5 @@
 /** The charge of a job (R10, R11, R14) and the dossier that lets anyone recompute it offline. */
+import { canonical } from './canonical';
 import { type Credits, credits, formatCredits, minCredits, parseCredits, sumOf, ZERO } from './credits';
 import type { Draw } from './drawdown';
 import type { Instant } from './instant';
@@ -100,7 +101,7 @@ export function recomputeDossier(dossier: Dossier): string[] {
   const reserved = credits(dossier.reserved.reduce((sum: bigint, { draws }) => sum + sumOfDecimals(draws), 0n));
   const returned = sumOfDecimals(dossier.returned);
   const findings: string[] = [];
-  const compare = (what: string, written: string, recomputed: string) => {
+  const compare = (what: string, written: string | undefined, recomputed: string | undefined) => {
     if (written !== recomputed) findings.push(`${what} says ${written}, the dossier gives ${recomputed}`);
   };
   compare('the rating', canonical(dossier.rating.lines), canonical(rating.lines));
@@ -113,15 +114,6 @@ export function recomputeDossier(dossier: Dossier): string[] {
   if (charged > due) findings.push(`${formatCredits(charged)} were charged, above the ${formatCredits(due)} due`);
   compare('what was returned', formatCredits(returned), formatCredits(credits(reserved - charged)));
   return findings;
-}
-
-/** JSON with sorted keys: a database's `jsonb` keeps them in an order of its own. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }
 
 function sumOfDecimals(draws: readonly DossierDraw[]): Credits {

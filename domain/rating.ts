@@ -1,6 +1,8 @@
 /** Rating: usage x rates → rated lines and one amount (R10, R16). Exact until the one rounding at the end. */
-import { type Credits, credits, MICRO, parseCredits } from './credits';
-import type { Rate, Rounding, ServiceRates, UnitPrice } from './rateCard';
+import { type Credits, MICRO, parseCredits } from './credits';
+import { type Exact, exact, exactOf, formatExact, formatFraction, isBelow, roundExact, sumOfExact } from './exact';
+import type { Bounds, PricingModel, Rate, Rounding, ServiceRates } from './rateCard';
+import { sayTier, unitsInTiers } from './tiers';
 import { type Dimensions, formatQuantity, type Quantity, quantity, type Usage } from './usage';
 
 /** One rated line, in decimal strings, so that a person can check it with a pencil. */
@@ -8,11 +10,16 @@ export interface RatedLine {
   readonly meter: string;
   readonly unit: string;
   readonly quantity: string;
-  /** Credits per unit. */
+  /** Credits per unit, or per block where the line has blocks. */
   readonly price: string;
   /** The class whose price was taken, such as quality `final`. */
   readonly class?: string;
-  /** Exact credits with up to twelve decimals, before the charge is rounded. */
+  /** The tier whose price was taken, such as `above 10 up to 100`. */
+  readonly tier?: string;
+  /** Units in a block, and how many blocks are charged: whole ones, or a decimal or fraction such as `1/3`. */
+  readonly block?: string;
+  readonly blocks?: string;
+  /** Exact credits before the charge is rounded: up to twelve decimals, or a fraction such as `100/3`. */
   readonly amount: string;
   /** Why the amount is not quantity x price. */
   readonly note?: string;
@@ -20,29 +27,31 @@ export interface RatedLine {
 
 export interface Rating {
   readonly lines: readonly RatedLine[];
-  /** The exact sum of the lines, in credits with up to twelve decimals. */
+  /** The exact sum of the lines, in credits: up to twelve decimals, or a fraction. */
   readonly exact: string;
   readonly rounding: Rounding;
   readonly total: Credits;
 }
 
-/** Prices are microcredits and quantities millionths: their product counts in 10^-12 credits. */
-type Exact = bigint;
+/** Usage cannot be rated: a rate names a dimension or a class that the job does not have. The card or the service is wrong then. */
+export class NotRatable extends Error {
+  override readonly name = 'NotRatable';
+}
 
 /**
  * Rates usage. Meters without a rate are evidence and cost nothing.
  *
- * @throws Error when a rate names a dimension or class that the job does not have; the card or the service is wrong then.
+ * @throws NotRatable
  */
 export function rateUsage(rates: ServiceRates, dimensions: Dimensions, usage: readonly Usage[]): Rating {
   const used = totalByMeter(usage);
-  const rated = rates.rates.map((rate) => rateLine(rate, dimensions, used.get(rate.meter) ?? quantity(0n)));
-  const exact = rated.reduce((sum, { amount }) => sum + amount, 0n);
+  const rated = rates.rates.flatMap((rate) => rateLines(rate, dimensions, used.get(rate.meter) ?? quantity(0n)));
+  const sum = sumOfExact(rated.map(({ amount }) => amount));
   return {
-    lines: rated.map(({ line }) => line),
-    exact: formatExact(exact),
+    lines: rated.map(({ amount, ...line }) => ({ ...line, amount: formatExact(amount) })),
+    exact: formatExact(sum),
     rounding: rates.rounding,
-    total: round(exact, rates.rounding),
+    total: roundExact(sum, rates.rounding),
   };
 }
 
@@ -55,59 +64,90 @@ export function totalByMeter(usage: readonly Usage[]): Map<string, Quantity> {
   return totals;
 }
 
-function rateLine(rate: Rate, dimensions: Dimensions, used: Quantity): { line: RatedLine; amount: Exact } {
-  const { price, label } = priceOf(rate, dimensions);
-  const { amount, note } = amountOf(price, dimensions, used);
-  return {
-    amount,
-    line: {
-      meter: rate.meter,
-      unit: rate.unit,
-      quantity: formatQuantity(used),
-      price: price.price,
-      ...(label !== undefined && { class: label }),
-      amount: formatExact(amount),
-      ...(note !== undefined && { note }),
-    },
-  };
-}
+/** A line before its amount is written. */
+type Line = Omit<RatedLine, 'amount'> & { readonly amount: Exact };
 
-function priceOf({ meter, model }: Rate, dimensions: Dimensions): { price: UnitPrice; label?: string } {
-  if (model.kind === 'per-unit') return { price: model };
-  const label = dimensions[model.dimension];
-  const price = label === undefined ? undefined : model.classes[label];
-  if (label === undefined || price === undefined) {
-    throw new Error(`the rate of ${meter} has no price for ${model.dimension} ${label ?? '(none)'}`);
+function rateLines({ meter, unit, model }: Rate, dimensions: Dimensions, used: Quantity): Line[] {
+  const about = { meter, unit, quantity: formatQuantity(used) };
+  switch (model.kind) {
+    case 'per-unit':
+      return bounded(model, dimensions, used, [{ ...about, ...pricedByUnit(model.price, used) }]);
+    case 'by-class': {
+      const label = dimensions[model.dimension];
+      const priced = label !== undefined && Object.hasOwn(model.classes, label) ? model.classes[label] : undefined;
+      if (label === undefined || priced === undefined) {
+        throw new NotRatable(`the rate of ${meter} has no price for ${model.dimension} ${label ?? '(none)'}`);
+      }
+      return bounded(priced, dimensions, used, [{ ...about, class: label, ...pricedByUnit(priced.price, used) }]);
+    }
+    case 'tiered': {
+      const lines = unitsInTiers(model, used).map(({ tier, units }) => ({
+        ...about,
+        quantity: formatQuantity(units),
+        tier: sayTier(tier),
+        ...pricedByUnit(tier.price, units),
+      }));
+      return bounded(model, dimensions, used, lines);
+    }
+    case 'block':
+      return bounded(model, dimensions, used, [{ ...about, ...pricedByBlock(model, used) }]);
   }
-  return { price, label };
 }
 
-function amountOf(price: UnitPrice, dimensions: Dimensions, used: Quantity): { amount: Exact; note?: string } {
-  const { freeBelow, minimum } = price;
+function pricedByUnit(price: string, used: Quantity): { price: string; amount: Exact } {
+  return { price, amount: exact(used * parseCredits(price)) };
+}
+
+/** Nobody gains a fraction here: a part of a block stays a fraction until the whole charge is rounded. */
+function pricedByBlock(
+  { size, price, rounding = 'started-block' }: Extract<PricingModel, { kind: 'block' }>,
+  used: Quantity,
+): { price: string; block: string; blocks: string; amount: Exact } {
+  // Sizes are written like quantities: decimals with six places.
+  const units = parseCredits(size);
+  const perBlock = parseCredits(price);
+  if (rounding === 'pro-rata') {
+    const blocks = formatFraction(used, units, 6);
+    return { price, block: size, blocks, amount: exact(used * perBlock * MICRO, units) };
+  }
+  const started = (used + units - 1n) / units;
+  return { price, block: size, blocks: String(started), amount: exact(started * perBlock * MICRO) };
+}
+
+/** The lines of a rate, or one line for all of it where something else than its units decides. */
+function bounded(
+  { freeBelow, minimum, maximum }: Bounds,
+  dimensions: Dimensions,
+  used: Quantity,
+  lines: readonly Line[],
+): Line[] {
+  const whole = (amount: Exact, note: string): Line[] => {
+    const { tier: _tier, ...last } = lines.at(-1) as Line;
+    return [{ ...last, quantity: formatQuantity(used), amount, note }];
+  };
   if (freeBelow) {
     const size = dimensions[freeBelow.dimension];
-    if (size === undefined) throw new Error(`the job has no ${freeBelow.dimension}`);
-    if (parseCredits(size) < parseCredits(freeBelow.threshold)) {
-      return { amount: 0n, note: `free below ${freeBelow.threshold} ${freeBelow.dimension}` };
+    if (size === undefined) throw new NotRatable(`the job has no ${freeBelow.dimension}`);
+    if (sizeOf(freeBelow.dimension, size) < parseCredits(freeBelow.threshold)) {
+      return whole(exact(0n), `free below ${freeBelow.threshold} ${freeBelow.dimension}`);
     }
   }
-  const amount = used * parseCredits(price.price);
-  const least = minimum === undefined ? 0n : parseCredits(minimum) * MICRO;
-  return used > 0n && amount < least ? { amount: least, note: `at least ${minimum}` } : { amount };
-}
-
-function round(exact: Exact, rounding: Rounding): Credits {
-  switch (rounding) {
-    // The customer pays the fraction of a microcredit: less than a millionth of a credit per charge.
-    case 'microcredit-up':
-      return credits((exact + MICRO - 1n) / MICRO);
-    case 'nearest-credit':
-      return credits(((exact + (MICRO * MICRO) / 2n) / (MICRO * MICRO)) * MICRO);
+  const sum = sumOfExact(lines.map(({ amount }) => amount));
+  if (minimum !== undefined && used > 0n && isBelow(sum, exactOf(parseCredits(minimum)))) {
+    return whole(exactOf(parseCredits(minimum)), `at least ${minimum}`);
   }
+  if (maximum !== undefined && isBelow(exactOf(parseCredits(maximum)), sum)) {
+    return whole(exactOf(parseCredits(maximum)), `at most ${maximum}`);
+  }
+  return [...lines];
 }
 
-function formatExact(exact: Exact): string {
-  const one = MICRO * MICRO;
-  const fraction = (exact % one).toString().padStart(12, '0').replace(/0+$/, '');
-  return `${exact / one}${fraction && `.${fraction}`}`;
+function sizeOf(dimension: string, size: string): Credits {
+  try {
+    return parseCredits(size);
+  } catch (cause) {
+    throw new NotRatable(`the ${dimension} "${size}" is no decimal, so that nobody knows whether it is free`, {
+      cause,
+    });
+  }
 }

@@ -1,3 +1,4 @@
+/** What is special to the embedded runner; `conformance.test.ts` has what every runner does. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -33,184 +34,23 @@ afterEach(async () => {
   rmSync(workFolder, { recursive: true, force: true });
 });
 
-describe('a run that ends by itself', () => {
-  it('completes with its results, counters and what it used', async () => {
-    const end = await ended([
-      { do: 'report', report: { type: 'progress', fraction: 0.5, counters: { pixels: 10 } } },
-      { do: 'work', cpuMs: 300 },
-      { do: 'file', path: 'out/a.txt', text: 'whole' },
-      { do: 'report', report: { type: 'result', name: 'a.txt', file: 'out/a.txt', mediaType: 'text/plain' } },
-      { do: 'write', fd: 2, text: 'a word for people\n' },
-      { do: 'report', report: { type: 'done', counters: { pixels: 20 } } },
-      EXIT,
-    ]);
-    expect(end).toMatchObject({ kind: 'completed', fraction: 1, log: 'a word for people\n' });
-    expect(end.counters).toMatchObject({ pixels: 20 });
-    expect(end.results.map(({ name, mediaType }) => ({ name, mediaType }))).toEqual([
-      { name: 'a.txt', mediaType: 'text/plain' },
-    ]);
-    expect(readFileSync(end.results[0]?.path ?? '', 'utf8')).toBe('whole');
-    if (linux) {
-      expect(end.cpuSeconds).toBeGreaterThanOrEqual(0.3);
-      expect(end.peakMemoryBytes).toBeGreaterThan(10 * 2 ** 20);
-      expect(readdirSync(join(workFolder, 'runs'))).toEqual([]);
-    }
-  });
-
-  it('sees its input, its folder and almost no environment', async () => {
-    const end = await ended([
-      { do: 'look' },
-      { do: 'report', report: { type: 'result', name: 'seen', file: 'out/seen.json', mediaType: 'text/plain' } },
-      DONE,
-      EXIT,
-    ]);
+describe('a run', () => {
+  it('leaves no record of a run, and gives it an environment of two words', async () => {
+    const end = await (
+      await start([
+        { do: 'look' },
+        { do: 'report', report: { type: 'result', name: 'seen', file: 'out/seen.json', mediaType: 'text/plain' } },
+        DONE,
+        EXIT,
+      ])
+    ).end;
     const seen = JSON.parse(readFileSync(end.results[0]?.path ?? '', 'utf8'));
-    expect(seen).toMatchObject({ environment: ['HOME', 'PATH'], input: 'the input' });
-    expect(seen.home).toBe(seen.folder);
-  });
-
-  it('is the submitter’s to mend when the engine found the input wrong', async () => {
-    const end = await ended([
-      { do: 'report', report: { type: 'failed', message: 'line 12: no such node', counters: { lines: 11 } } },
-      { do: 'exit', code: 2 },
-    ]);
-    expect(end).toMatchObject({ kind: 'input-failed', message: 'line 12: no such node', counters: { lines: 11 } });
-  });
-
-  it.each([
-    ['exits without a last report', [EXIT], 'The engine exited with code 0 without reporting its end.'],
-    ['exits with an error', [{ do: 'exit', code: 3 }], 'The engine exited with code 3 without reporting its end.'],
-    ['says done and fails', [DONE, { do: 'exit', code: 1 }], 'The engine exited with code 1 after reporting done.'],
-    ['says stopped unasked', [STOPPED, EXIT], 'The engine was stopped by somebody else.'],
-    ['is killed by somebody else', [{ do: 'die', signal: 'SIGKILL' }], 'The engine was ended by SIGKILL.'],
-  ])('is a failure of the platform when it %s', async (_, steps, message) => {
-    expect(await ended(steps)).toMatchObject({ kind: 'engine-failed', message });
-  });
-
-  it('cannot be started when there is no such engine', async () => {
-    await expect(start([], { engine: engine('nowhere') })).rejects.toThrow('ENOENT');
-    await expect(start([], { engine: engine('../escape') })).rejects.toThrow(RangeError);
-  });
-});
-
-describe('what an engine writes', () => {
-  it.each([
-    ['is not JSON', 'hello\n'],
-    ['is not an object', '[]\n'],
-    ['has an unknown type', '{"type":"profit"}\n'],
-    ['has no fraction', '{"type":"progress","counters":{}}\n'],
-    ['counts in fractions', '{"type":"progress","fraction":0,"counters":{"pixels":0.5}}\n'],
-    ['counts below zero', '{"type":"progress","fraction":0,"counters":{"pixels":-1}}\n'],
-    ['counts past whole numbers', '{"type":"progress","fraction":0,"counters":{"pixels":1e300}}\n'],
-    ['names a file elsewhere', '{"type":"result","name":"a","file":"../a","mediaType":"text/plain"}\n'],
-    ['names an absolute file', '{"type":"result","name":"a","file":"/etc/passwd","mediaType":"text/plain"}\n'],
-    ['is longer than 64 KiB', `"${'x'.repeat(70_000)}"\n`],
-  ])('ends the run when a report %s', async (_, text) => {
-    const end = await ended([{ do: 'write', text }, { do: 'wait' }]);
-    expect(end.kind).toBe('engine-failed');
-    expect(end.message).toContain('broke the protocol');
-  });
-
-  it('never makes a counter or the fraction fall', async () => {
-    const end = await ended([
-      { do: 'report', report: { type: 'progress', fraction: 0.9, counters: { pixels: 90, rays: 1 } } },
-      { do: 'report', report: { type: 'progress', fraction: 0.2, counters: { pixels: 20, rays: 2 } } },
-      { do: 'report', report: { type: 'progress', fraction: -4, counters: { pixels: 30 } } },
-      { do: 'exit', code: 1 },
-    ]);
-    expect(end).toMatchObject({ fraction: 0.9, counters: { pixels: 90, rays: 2 } });
-  });
-
-  it('reads reports that arrive in pieces', async () => {
-    const end = await ended([
-      { do: 'write', text: '{"type":"progress","fraction":0.25,' },
-      { do: 'write', text: '"counters":{"pixels":7}}\n\n{"type":"done",' },
-      { do: 'write', text: '"counters":{}}\n' },
-      EXIT,
-    ]);
-    expect(end).toMatchObject({ kind: 'completed', counters: { pixels: 7 } });
-  });
-
-  it('keeps little of 50 MB without an end of line', async () => {
-    const before = process.memoryUsage().rss;
-    const end = await ended([{ do: 'write', text: 'x'.repeat(50_000), times: 1000 }, { do: 'wait' }]);
-    expect(end.message).toContain('longer than 64 KiB');
-    expect(process.memoryUsage().rss - before).toBeLessThan(40 * 2 ** 20);
-  });
-
-  it('reads a flood of 20 MB of reports and keeps none of them', async () => {
-    const line = `${JSON.stringify({ type: 'progress', fraction: 0.5, counters: { pixels: 1 }, note: 'x'.repeat(950) })}\n`;
-    const before = process.memoryUsage().rss;
-    const end = await ended([{ do: 'write', text: line.repeat(40), times: 500 }, DONE, EXIT]);
-    expect(end).toMatchObject({ kind: 'completed', counters: { pixels: 1 } });
-    expect(process.memoryUsage().rss - before).toBeLessThan(120 * 2 ** 20);
-  });
-
-  it('keeps only the end of a long log', async () => {
-    const end = await ended([
-      { do: 'write', fd: 2, text: 'x'.repeat(50_000), times: 20 },
-      { do: 'write', fd: 2, text: 'the last words' },
-      DONE,
-      EXIT,
-    ]);
-    expect(end.log).toHaveLength(8192);
-    expect(end.log.endsWith('the last words')).toBe(true);
-  });
-
-  it.each([
-    ['is not there', { do: 'wait' }],
-    ['is a symbolic link', { do: 'link', path: 'out/a', target: '/etc/hostname' }],
-    ['is a folder', { do: 'file', path: 'out/a/b', text: '' }],
-  ])('is no result when the declared file %s', async (_, step) => {
-    const prepare = step.do === 'wait' ? [] : [step];
-    const declare = { do: 'report', report: { type: 'result', name: 'a', file: 'out/a', mediaType: 'text/plain' } };
-    const end = await ended([...prepare, declare, DONE, EXIT]);
-    expect(end).toMatchObject({ kind: 'engine-failed', results: [] });
-    expect(end.message).toContain('declared the result a');
-  });
-
-  it('is no result when a folder on the way is a symbolic link', async () => {
-    const end = await ended([
-      { do: 'link', path: 'out', target: '/etc' },
-      { do: 'report', report: { type: 'result', name: 'a', file: 'out/hostname', mediaType: 'text/plain' } },
-      DONE,
-      EXIT,
-    ]);
-    expect(end).toMatchObject({ kind: 'engine-failed', results: [] });
+    expect(seen.environment).toEqual(['HOME', 'PATH']);
+    if (linux) expect(readdirSync(join(workFolder, 'runs'))).toEqual([]);
   });
 });
 
 describe('stopping', () => {
-  it('keeps what the engine wrote before it stopped', async () => {
-    const run = await working([
-      {
-        do: 'onTerm',
-        steps: [
-          { do: 'file', path: 'out/part.txt', text: 'half' },
-          { do: 'report', report: { type: 'result', name: 'part', file: 'out/part.txt', mediaType: 'text/plain' } },
-          STOPPED,
-          EXIT,
-        ],
-      },
-    ]);
-    await Promise.all([run.stop(10_000), run.stop(10_000)]);
-    const end = await run.end;
-    expect(end).toMatchObject({ kind: 'stopped', results: [{ name: 'part' }] });
-    expect(end.counters.rounds).toBeGreaterThan(0);
-  });
-
-  it('kills an engine that ignores the request', async () => {
-    const run = await working([{ do: 'onTerm', steps: [] }]);
-    await run.stop(100);
-    expect((await run.end).kind).toBe('stopped');
-  });
-
-  it('changes nothing for an engine that finished first', async () => {
-    const run = await working([{ do: 'onTerm', steps: [DONE, EXIT] }]);
-    await run.stop(10_000);
-    expect((await run.end).kind).toBe('completed');
-  });
-
   onLinux.each([
     ['in the group', false],
     ['that left the group', true],
@@ -244,47 +84,6 @@ describe('suspension', () => {
     await until(() => (run.snapshot().counters.rounds ?? 0) > rounds + 1);
     await run.stop(10_000);
     expect((await run.end).kind).toBe('stopped');
-  });
-
-  it('does not keep a suspended engine from stopping', async () => {
-    const run = await working([STOPS]);
-    await run.suspend();
-    await run.stop(10_000);
-    expect(await run.end).toMatchObject({ kind: 'stopped', message: 'It was stopped.' });
-  });
-
-  it('takes no time of the time limit', async () => {
-    const run = await working([STOPS], { timeLimitMs: 1500 });
-    await run.suspend();
-    let over = false;
-    void run.end.then(() => {
-      over = true;
-    });
-    await delay(2000); // Longer than the limit: the passing of time is what is tested.
-    expect(over).toBe(false);
-    await run.resume();
-    expect(await run.end).toMatchObject({ kind: 'time-limit', message: 'Its time limit of 1.5 s was up.' });
-  });
-});
-
-describe('limits', () => {
-  it('ends a run whose time is up and keeps its results', async () => {
-    const end = await ended(
-      [
-        STOPS,
-        { do: 'file', path: 'out/part', text: 'half' },
-        { do: 'report', report: { type: 'result', name: 'part', file: 'out/part', mediaType: 'text/plain' } },
-        { do: 'work' },
-      ],
-      { timeLimitMs: 500 },
-    );
-    expect(end).toMatchObject({ kind: 'time-limit', results: [{ name: 'part' }] });
-  });
-
-  onLinux('ends a run that uses too much memory', async () => {
-    const end = await ended([{ do: 'hoard', mebibytes: 400 }, { do: 'wait' }], { memoryBytesMax: 200 * 2 ** 20 });
-    expect(end).toMatchObject({ kind: 'engine-failed', message: 'The engine used more than 200 MiB of memory.' });
-    expect(end.peakMemoryBytes).toBeGreaterThan(200 * 2 ** 20);
   });
 });
 
@@ -374,10 +173,6 @@ async function start(steps: readonly object[], changes: Partial<RunSpec> = {}): 
   return run;
 }
 
-async function ended(steps: readonly object[], changes: Partial<RunSpec> = {}) {
-  return (await start(steps, changes)).end;
-}
-
 /** A run that was prepared by `steps` and is now busy. */
 async function working(steps: readonly object[], changes: Partial<RunSpec> = {}): Promise<Run> {
   const run = await start([...steps, { do: 'work' }], changes);
@@ -387,7 +182,7 @@ async function working(steps: readonly object[], changes: Partial<RunSpec> = {})
 
 function startHost(spec: RunSpec, mode: string): ChildProcess {
   const host = join(__dirname, '..', 'dist', 'runners', 'testing', 'host.js');
-  return spawn(process.execPath, [host, enginesFolder, workFolder, JSON.stringify(spec), mode], {
+  return spawn(process.execPath, [host, 'embedded', enginesFolder, workFolder, JSON.stringify(spec), mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
 }

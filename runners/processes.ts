@@ -19,7 +19,7 @@ export interface ProcessRow {
   readonly startTime: string;
 }
 
-export type ProcessTable = ReadonlyMap<number, ProcessRow>;
+export type ProcessTable = Map<number, ProcessRow>;
 
 /** All processes of this host, or undefined where there is no `/proc` to read. */
 export function readProcessTable(): ProcessTable | undefined {
@@ -30,7 +30,7 @@ export function readProcessTable(): ProcessTable | undefined {
   } catch {
     return undefined;
   }
-  const table = new Map<number, ProcessRow>();
+  const table: ProcessTable = new Map();
   for (const name of names) {
     const first = name.charCodeAt(0);
     if (first < 48 || first > 57) continue;

@@ -21,6 +21,8 @@ export type LastReport =
 export class ReportReader {
   fraction = 0;
   last: LastReport | undefined;
+  /** What the program itself says that it did, by the last report. */
+  statistics: Counters | undefined;
   readonly results = new Map<string, DeclaredResult>();
   readonly #counters = new Map<string, number>();
   #line: Buffer[] = [];
@@ -85,7 +87,8 @@ export class ReportReader {
     if (type !== 'progress' && type !== 'done' && type !== 'stopped' && type !== 'failed') {
       return 'a report had an unknown type';
     }
-    const breach = this.#count(report.counters);
+    const said = new Map<string, number>();
+    const breach = count(report.counters, this.#counters) ?? count(report.statistics, said);
     if (breach !== undefined) return breach;
     switch (type) {
       case 'progress':
@@ -105,6 +108,7 @@ export class ReportReader {
         this.last = { type };
         break;
     }
+    if (report.statistics !== undefined) this.statistics = Object.fromEntries(said);
     this.on.last(this.last);
     return undefined;
   }
@@ -118,19 +122,19 @@ export class ReportReader {
     this.results.set(name, { name, file, mediaType });
     return this.results.size > RESULTS_MAX ? `it declared more than ${RESULTS_MAX} results` : undefined;
   }
+}
 
-  /** Keeps the highest value of each counter: work that was done stays done. */
-  #count(counters: unknown): string | undefined {
-    if (counters === undefined) return undefined;
-    if (!isObject(counters)) return 'the counters were not an object';
-    for (const [name, value] of Object.entries(counters)) {
-      if (!COUNTER_NAME.test(name) || !Number.isSafeInteger(value) || (value as number) < 0) {
-        return 'a counter was not a whole number from zero';
-      }
-      this.#counters.set(name, Math.max(this.#counters.get(name) ?? 0, value as number));
+/** Keeps the highest value of each counter: work that was done stays done. Answers what is wrong, if anything. */
+function count(counters: unknown, kept: Map<string, number>): string | undefined {
+  if (counters === undefined) return undefined;
+  if (!isObject(counters)) return 'the counters were not an object';
+  for (const [name, value] of Object.entries(counters)) {
+    if (!COUNTER_NAME.test(name) || !Number.isSafeInteger(value) || (value as number) < 0) {
+      return 'a counter was not a whole number from zero';
     }
-    return this.#counters.size > COUNTERS_MAX ? `it had more than ${COUNTERS_MAX} counters` : undefined;
+    kept.set(name, Math.max(kept.get(name) ?? 0, value as number));
   }
+  return kept.size > COUNTERS_MAX ? `it had more than ${COUNTERS_MAX} counters` : undefined;
 }
 
 const LINE_BYTES_MAX = 64 * 1024;

@@ -6,13 +6,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { removeLeftCgroups, sweepCgroups } from './cgroups';
 import { isAlive, processSpace, readProcess } from './processes';
 import { ProcessTree } from './processTree';
 
 /** Writes the file of a run that just started and returns how to remove it. */
 export function recordRun(
   folder: string,
-  run: { pid: number; jobId: string; attempt: number; folder: string },
+  run: { pid: number; jobId: string; attempt: number; folder: string; cgroups: readonly string[] },
 ): () => void {
   const engine = readProcess(run.pid);
   const worker = readProcess(process.pid);
@@ -50,10 +51,12 @@ export async function sweepRuns(folder: string): Promise<void> {
       if (record.namespace !== here.namespace) continue;
       if (isSameProcess(record.worker)) continue;
       await killRun(record);
+      await removeLeftCgroups(record.cgroups ?? []);
     }
     if (record.folder !== undefined) rmSync(record.folder, { recursive: true, force: true });
     rmSync(path, { force: true });
   }
+  await sweepCgroups();
   sweepUnrecorded(dirname(folder));
 }
 
@@ -76,6 +79,7 @@ const RunRecord = z.object({
   jobId: z.string(),
   attempt: z.int(),
   folder: z.string().optional(),
+  cgroups: z.array(z.string()).readonly().optional(),
   worker: z.object({ pid: z.int(), startTime: z.string() }),
 });
 type RunRecord = z.infer<typeof RunRecord>;

@@ -24,8 +24,10 @@ export type Counters = Readonly<Record<string, number>>;
 
 /** A program that runs jobs and speaks the protocol of `engines/README.md`. */
 export interface Engine {
-  /** A folder of `engines/`. */
+  /** A folder of `engines/`, unless `main` says where it is. */
   readonly name: string;
+  /** The absolute path of the main file of an engine that is not ours. */
+  readonly main?: string;
   /** Commands of installed programs that it drives, which run in a sandbox; none when the engine is all there is. */
   readonly programs?: readonly string[];
   /** What happens to an attempt that was lost. */

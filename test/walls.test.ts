@@ -20,12 +20,13 @@ interface Wall {
 const WALLS: Readonly<Record<string, Wall>> = {
   // No clock, no chance, no input or output: what is decided here can be decided again.
   domain: { rooms: [], builtins: false, packages: ['temporal-polyfill'] },
-  services: { rooms: ['domain'], builtins: true, packages: ['zod'] },
+  // Cases of many files come as archives, which are looked into before anything is quoted: `yauzl` reads them.
+  services: { rooms: ['domain'], builtins: true, packages: ['yauzl', 'zod'] },
   // Strangers' files are computed here, by programs that could be anybody's.
   engines: {
     rooms: [],
     builtins: true,
-    packages: ['@gltf-transform/core', 'eecircuit-engine', 'pngjs', 'three', 'three-mesh-bvh'],
+    packages: ['@gltf-transform/core', 'eecircuit-engine', 'highs', 'pngjs', 'three', 'three-mesh-bvh', 'yauzl'],
   },
   runners: { rooms: ['domain'], types: ['services'], builtins: true, packages: ['zod'] },
   db: {

@@ -15,6 +15,8 @@ import { noticeRoutes } from './notices';
 import { peopleRoutes } from './people';
 import { purchaseRoutes } from './purchases';
 import { quoteRoutes } from './quotes';
+import { rateCardDraftRoutes } from './rateCardDrafts';
+import { rateCardRoutes } from './rateCards';
 import { refundRoutes } from './refunds';
 import { serviceRoutes } from './services';
 import { sessionRoutes } from './sessions';
@@ -26,6 +28,8 @@ import { withdrawalRoutes } from './withdrawals';
 export function allRoutes(dependencies: ApiDependencies): Route[] {
   return [
     ...serviceRoutes(dependencies),
+    ...rateCardRoutes(dependencies),
+    ...rateCardDraftRoutes(dependencies),
     ...inputRoutes(dependencies),
     ...quoteRoutes(dependencies),
     ...jobRoutes(dependencies),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { findRateCard, findRateCardInForce, listRateCards } from '../../db/rateCards';
+import { findRateCardInForce } from '../../db/rateCards';
 import type { RateCard } from '../../domain/rateCard';
 import type { Service } from '../../services/service';
 import type { ApiDependencies } from '../app';
@@ -38,29 +38,6 @@ export function serviceRoutes({ db, services }: ApiDependencies): Route[] {
         const one = services.get(params.name);
         if (!one) throw notFound('service');
         return { status: 200, body: viewOf(one, await findRateCardInForce(db, at)) };
-      },
-    }),
-    route({
-      method: 'get',
-      path: '/v1/rate-cards',
-      tag: 'Services',
-      summary: 'All published versions of the rates',
-      answers: { 200: { description: 'Oldest first.', schema: schemas.pageOf(schemas.rateCard, 'RateCardPage') } },
-      refusals: [],
-      handle: async () => ({ status: 200, body: { items: await listRateCards(db), nextCursor: null } }),
-    }),
-    route({
-      method: 'get',
-      path: '/v1/rate-cards/:version',
-      tag: 'Services',
-      summary: 'One published version of the rates',
-      params: schemas.versionParams,
-      answers: { 200: { description: 'The version.', schema: schemas.rateCard } },
-      refusals: ['not_found'],
-      handle: async ({ params }) => {
-        const card = await findRateCard(db, params.version);
-        if (!card) throw notFound('rate card');
-        return { status: 200, body: card };
       },
     }),
   ];

@@ -1,11 +1,12 @@
 /** Computing for an installation elsewhere. */
 import { availableParallelism, hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import pino from 'pino';
 import { packageRoot } from '../../dev/root';
 import { createEmbeddedRunner } from '../../runners/embedded';
 import { SERVICES } from '../../services';
+import { withAddedServices } from '../../services/added';
 import { runAgent } from '../agent';
 import { readConfig } from '../config';
 import { WrongUsage } from '../failures';
@@ -33,13 +34,15 @@ export function agentCommands(program: Command, terminal: Terminal): void {
       if (!/^[1-9]\d{0,2}$/.test(runs)) throw new WrongUsage(`--runs is a number from 1, unlike "${runs}".`);
       const { url, key, as } = command.optsWithGlobals<GlobalOptions>();
       const target = findTarget({ url, key, as, person: 'compute', env: terminal.env });
-      const known = [...SERVICES.values()].flatMap(({ engines }) => engines).filter((one) => !one.programs?.length);
+      const config = readConfig(terminal.env);
+      const services = withAddedServices(SERVICES, config.servicesFolder);
+      const known = [...services.values()].flatMap(({ engines }) => engines).filter((one) => !one.programs?.length);
       const unknown = engine.find((wanted) => known.every((one) => one.name !== wanted));
       if (unknown !== undefined) {
         const names = known.map((one) => one.name).join(', ');
         throw new WrongUsage(`There is no engine "${unknown}" that needs no installed program; there are: ${names}.`);
       }
-      const workFolder = join(resolve(readConfig(terminal.env).home), 'agent');
+      const workFolder = join(config.home, 'agent');
       const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist', 'engines'), workFolder });
       await runner.sweep();
       const ending = new AbortController();

@@ -1,9 +1,8 @@
 /** What was allocated, and the rules by which it is. */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Allocation, AllocationRules, AllocationRulesRequest, Page } from '../client';
-import { WrongUsage } from '../failures';
 import { invocationOf } from '../invocation';
+import { readJsonFile } from '../jsonFile';
 import { amountCell, formatTable, instantCell, type Paint, type Terminal } from '../output';
 import { type PoolOptions, pools, readInstant, showPools } from './credits';
 
@@ -33,23 +32,12 @@ export function allocationCommands(program: Command, terminal: Terminal): void {
     .command('publish <file>')
     .description('publish a version: JSON with title, rules and perhaps effectiveAt (provider)')
     .action(async (file: string, _options: unknown, command: Command) => {
-      const request = await readRequest(file);
+      const request = await readJsonFile<AllocationRulesRequest>(file);
       const { client, output } = invocationOf(command, terminal, 'provider');
       const { body, text } = await client.publishAllocationRules(request);
       if (output.json) output.raw(text);
       else output.say(`Published.\n\n${rulesView(body, output.paint)}`);
     });
-}
-
-async function readRequest(file: string): Promise<AllocationRulesRequest> {
-  const text = await readFile(file, 'utf8').catch((cause: Error) => {
-    throw new WrongUsage(`${file} cannot be read: ${cause.message}`, { cause });
-  });
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new WrongUsage(`${file} is not JSON: ${(cause as Error).message}`, { cause });
-  }
 }
 
 export function allocationsView(items: readonly Allocation[], paint: Paint): string {

@@ -18,6 +18,7 @@ import { benchManyPools } from './ledger/manyPools';
 import { type BenchServer, startBenchServer } from './ledger/server';
 import { benchVerify } from './ledger/verify';
 import { benchWal } from './ledger/wal';
+import { benchRunners } from './runners';
 import { type BenchWorld, startBenchWorld } from './world';
 
 /** Servers are started when the first figure asks for them, and stay for the others. */
@@ -45,6 +46,9 @@ const FAMILIES: Readonly<Record<string, Readonly<Record<string, Bench>>>> = {
   },
   contracts: {
     contracts: async ({ world }, effort) => benchContracts(await world(), effort),
+  },
+  runners: {
+    runners: async (_, effort) => benchRunners(effort),
   },
   ledger: {
     'hot-pool': onLedger(benchHotPool),

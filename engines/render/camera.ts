@@ -49,6 +49,32 @@ export function orbit(camera: Camera, extent: Extent, frame: number, frames: num
   };
 }
 
+/** Which ways a face of a panorama looks, seen from the front face. */
+const FACES = ['right', 'left', 'up', 'down', 'front', 'back'] as const;
+
+export const PANORAMA_FACES = FACES.length;
+
+/**
+ * The camera of one face of a panorama, 90° wide and high: right, left, up, down, front, back. The front is where the
+ * camera looks, levelled; of one that looks straight up or down it is where its upper edge points.
+ */
+export function faceOf(camera: Camera, face: number): Camera {
+  const [x, , z] = camera.forward;
+  const level = Math.hypot(x, z) > 1e-6 ? camera.forward : camera.up;
+  const front = normalize([level[0], 0, level[2]]);
+  const up: Vector = [0, 1, 0];
+  const right = cross(front, up);
+  const ways = {
+    right: { forward: right, right: scale(front, -1), up },
+    left: { forward: scale(right, -1), right: front, up },
+    up: { forward: up, right, up: scale(front, -1) },
+    down: { forward: scale(up, -1), right, up: front },
+    front: { forward: front, right, up },
+    back: { forward: scale(front, -1), right: scale(right, -1), up },
+  };
+  return { origin: camera.origin, ...ways[FACES[face] ?? 'front'], halfHeight: 1, orthographic: false };
+}
+
 export function add(a: Vector, b: Vector): Vector {
   return [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
 }

@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Board, type Work } from './board';
-import { automaticCamera, type Camera, orbit } from './camera';
+import { automaticCamera, type Camera, faceOf, orbit, PANORAMA_FACES } from './camera';
 import { InputFault } from './inputFault';
 import type { LoadReport } from './loadWorker';
 import { type RenderParameters, readParameters } from './parameters';
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
     stop.abort();
   });
   mkdirSync('out', { recursive: true });
-  const pixelsTotal = parameters.width * parameters.height * parameters.frames;
+  const pixelsTotal = parameters.width * parameters.height * picturesOf(parameters);
   const progress = (): void => {
     const counters = board.done();
     report({ type: 'progress', fraction: counters.pixels / pixelsTotal, counters });
@@ -85,7 +85,8 @@ function chooseCamera(scene: Scene, { camera, width, height }: RenderParameters)
 }
 
 async function renderFrames(scene: Scene, camera: Camera, parameters: RenderParameters, board: Board): Promise<void> {
-  const { width, height, frames, threads, samplesPerPixel } = parameters;
+  const { width, height, panorama, threads, samplesPerPixel } = parameters;
+  const frames = picturesOf(parameters);
   const picture = new SharedArrayBuffer(width * height * 3);
   const workers = Array.from({ length: threads }, (_, thread) => {
     const order: TraceOrder = { scene, width, height, samplesPerPixel, thread, board: board.memory, picture };
@@ -104,16 +105,12 @@ async function renderFrames(scene: Scene, camera: Camera, parameters: RenderPara
     const pixelsBefore = board.done().pixels;
     new Uint8Array(picture).fill(UNFINISHED);
     board.reset();
-    const turned = orbit(camera, scene.extent, frame, frames);
+    const turned = panorama ? faceOf(camera, frame) : orbit(camera, scene.extent, frame, frames);
     await Promise.all(workers.map((worker) => ask(worker, { kind: 'frame', frame, camera: turned })));
     const pixels = board.done().pixels - pixelsBefore;
     const isWhole = pixels === width * height;
     // A stop that came after the last pixel still keeps the frame whole.
-    const name = !isWhole
-      ? 'partial.png'
-      : frames === 1
-        ? 'image.png'
-        : `frame-${String(frame + 1).padStart(4, '0')}.png`;
+    const name = isWhole ? nameOf(parameters, frame) : 'partial.png';
     const [first] = workers;
     if (pixels > 0 && first) {
       await ask(first, { kind: 'file', path: join('out', name) });
@@ -126,6 +123,15 @@ async function renderFrames(scene: Scene, camera: Camera, parameters: RenderPara
     }
   }
   statistics();
+}
+
+function picturesOf({ frames, panorama }: RenderParameters): number {
+  return panorama ? PANORAMA_FACES : frames;
+}
+
+function nameOf({ frames, panorama }: RenderParameters, frame: number): string {
+  if (panorama) return `face-${frame + 1}.png`;
+  return frames === 1 ? 'image.png' : `frame-${String(frame + 1).padStart(4, '0')}.png`;
 }
 
 function ask(worker: Worker, request: TraceRequest): Promise<void> {

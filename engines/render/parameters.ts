@@ -3,6 +3,8 @@ export interface RenderParameters {
   readonly width: number;
   readonly height: number;
   readonly frames: number;
+  /** Six pictures around the camera's place instead. */
+  readonly panorama: boolean;
   readonly samplesPerPixel: number;
   /** Which camera of the scene, in scene order; none means the first, or an automatic one. */
   readonly camera: number | undefined;
@@ -25,6 +27,7 @@ export function readParameters(text: string): RenderParameters {
     width: whole(given, 'width', undefined, 1, 16_384),
     height: whole(given, 'height', undefined, 1, 16_384),
     frames: whole(given, 'frames', 1, 1, 100_000),
+    panorama: given.panorama === true,
     samplesPerPixel: whole(given, 'samples', ofQuality, 1, 1024),
     camera: given.camera === undefined ? undefined : whole(given, 'camera', undefined, 0, 1_000_000),
     threads: whole(given, 'threads', 2, 1, 8),

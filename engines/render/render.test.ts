@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PNG } from 'pngjs';
+import { type Camera, faceOf } from './camera';
 import { Chance } from './chance';
 import type { Scene, SceneMaterial } from './scene';
 import type { Sky } from './sky';
@@ -244,6 +245,13 @@ describe('the engine', () => {
     expect(statistics.secondsPerFrame).toHaveLength(3);
   });
 
+  it('makes the six faces of a panorama, and counts each', async () => {
+    const engine = await run(PARTS, { width: 16, height: 16, panorama: true, samples: 1 });
+    const named = engine.reports.filter(({ type }) => type === 'result').map(({ name }) => name);
+    expect(named).toEqual([...[1, 2, 3, 4, 5, 6].map((face) => `face-${face}.png`), 'render.json']);
+    expect(engine.reports.at(-1)).toMatchObject({ type: 'done', counters: { pixels: 6 * 256 } });
+  });
+
   it('keeps what it has when it is told to stop', async () => {
     const parameters = { width: 2000, height: 1000, samples: 1024 };
     const engine = await start(PARTS, parameters, (report, child) => {
@@ -403,6 +411,32 @@ describe('the light', () => {
     const [open, half, covered] = [litBehind(0), litBehind(0.5), litBehind(1)];
     expect(Math.abs(half / open - 0.5)).toBeLessThan(0.02);
     expect(covered / open).toBeLessThan(0.02);
+  });
+});
+
+describe('the faces of a panorama', () => {
+  const camera = { origin: [1, 2, 3], right: [0, 0, 1], up: [-0.6, 0.8, 0], forward: [0.8, 0.6, 0] } as const;
+  const [right, left, up, down, front, back] = [0, 1, 2, 3, 4, 5].map((face) =>
+    faceOf({ ...camera, halfHeight: 0.3, orthographic: false }, face),
+  ) as [Camera, Camera, Camera, Camera, Camera, Camera];
+  /** Where a face looks at a place of its picture, from -1 to 1. */
+  const ray = ({ forward, right, up }: Camera, x: number, y: number): number[] =>
+    [0, 1, 2].map((axis) => (forward[axis] ?? 0) + x * (right[axis] ?? 0) + y * (up[axis] ?? 0) + 0);
+
+  it('look out from the place of the camera, the front one levelled', () => {
+    expect(front).toMatchObject({ origin: [1, 2, 3], forward: [1, 0, 0], up: [0, 1, 0], halfHeight: 1 });
+    expect(ray(back, 0, 0)).toEqual([-1, 0, 0]);
+    expect(ray(up, 0, 0)).toEqual([0, 1, 0]);
+    expect(ray(down, 0, 0)).toEqual([0, -1, 0]);
+  });
+
+  it.each([-1, -0.3, 0.7])('meet at their edges, at %d of the way', (t) => {
+    expect(ray(front, 1, t)).toEqual(ray(right, -1, t));
+    expect(ray(right, 1, t)).toEqual(ray(back, -1, t));
+    expect(ray(back, 1, t)).toEqual(ray(left, -1, t));
+    expect(ray(left, 1, t)).toEqual(ray(front, -1, t));
+    expect(ray(front, t, 1)).toEqual(ray(up, t, -1));
+    expect(ray(front, t, -1)).toEqual(ray(down, t, 1));
   });
 });
 

@@ -37,7 +37,10 @@ export function readDeck(text: string): Deck {
   const outputs = cards.filter(({ card }) => /^\.(print|plot|save)\s/.test(card));
   const counts = new Map<AnalysisKind, number>();
   const analyses: Analysis[] = [];
-  let refusal: string | undefined;
+  // ngspice runs such a comment as a command.
+  const hidden = lines.findIndex((line) => /^\s*\*#/.test(line));
+  let refusal =
+    hidden < 0 ? undefined : `line ${hidden + 1}: comments that start with *# are commands, which are not run`;
   for (const { card, firstLine, lastLine } of cards) {
     const keyword = /^\.\w+/.exec(card)?.[0];
     if (keyword === '.control') refusal ??= `line ${firstLine}: .control blocks are not run`;

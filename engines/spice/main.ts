@@ -2,19 +2,15 @@
  * Simulates a SPICE netlist, one analysis after the other, each in a thread of its own. Counters: `simulations`
  * finished, `points` of data, `iterations` of the solver, `equations` (the sum over the finished simulations).
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type Analysis, type Deck, deckFor, readDeck } from './deck';
-import { drawPlot } from './plot';
-import { type RawPlot, readRawFile, type Vector } from './rawfile';
+import { readRawFile } from './rawfile';
+import { reasonIn, writeAnalysis, writeSummary } from './results';
 import type { SolverMessage, SolverTask } from './solver';
-import { writeTable } from './table';
 
 const REPORT_EVERY_MS = 500;
-/** About 40 MB of text; a larger table holds the drawn vectors only. */
-const TABLE_VALUES_MAX = 2_000_000;
-const DRAWN_MAX = 8;
 
 interface Parameters {
   readonly temperature?: number;
@@ -62,7 +58,7 @@ async function main(): Promise<void> {
   for (const analysis of deck.analyses) {
     const finished = await solve(deck, analysis, parameters.temperature);
     const plot = readRawFile(finished.raw);
-    statistics.push(await writeResults(deck, analysis, plot, finished, parameters.plots ?? []));
+    statistics.push(await writeAnalysis(deck, analysis, { ...finished, plot }, parameters.plots ?? []));
     running = { points: 0, iterations: 0, fraction: 0 };
     done.simulations += 1;
     done.points += plot.points;
@@ -70,11 +66,7 @@ async function main(): Promise<void> {
     done.equations += finished.equations;
     reportProgress();
   }
-  writeResult(
-    'simulation.json',
-    'application/json',
-    `${JSON.stringify({ title: deck.title, simulations: statistics }, null, 2)}\n`,
-  );
+  writeSummary(deck, statistics);
   leave({ type: 'done' }, 0);
 }
 
@@ -116,74 +108,6 @@ function solve(deck: Deck, analysis: Analysis, temperature: number | undefined):
       reject(new NetlistFault(`${analysis.name} (${analysis.card.slice(0, 80)}): ${reasonIn(remarks)}`)),
     );
   });
-}
-
-/** The first complaint that is an error, with the lines that go with it. */
-function reasonIn(remarks: readonly string[]): string {
-  const first = remarks.findIndex((remark) => /^(fatal )?error|can't find|^doanalyses/i.test(remark));
-  const from = first < 0 ? Math.max(0, remarks.length - 3) : first;
-  const sentence = remarks
-    .slice(from, from + 4)
-    .map((remark) => remark.replace(/^(fatal )?error:?\s*/i, '').replace(/ from file test\.cir|file test\.cir/, ''))
-    .filter(
-      (remark) =>
-        remark !== '' &&
-        !/^(Simulation interrupted|Any of the following)|aborted|there aren't any circuits|circuit not parsed/.test(
-          remark,
-        ),
-    )
-    .join('; ');
-  return sentence === '' ? 'the simulator ended without a result' : sentence;
-}
-
-async function writeResults(
-  deck: Deck,
-  analysis: Analysis,
-  plot: RawPlot,
-  finished: Finished,
-  asked: readonly string[],
-): Promise<object> {
-  const { name } = analysis;
-  const drawn = chooseDrawn(plot, asked.length > 0 ? asked : analysis.wanted);
-  const sweep = plot.points > 1 ? plot.vectors.slice(0, 1) : [];
-  const isWhole = plot.points * plot.vectors.length <= TABLE_VALUES_MAX;
-  const columns = isWhole ? plot.vectors : [...sweep, ...drawn];
-  await writeTable(`out/${name}.csv`, plot, columns);
-  report({ type: 'result', name: `${name}.csv`, file: `out/${name}.csv`, mediaType: 'text/csv' });
-  const picture = drawPlot(deck.title === '' ? name : `${deck.title}: ${name}`, plot, drawn);
-  if (picture) writeResult(`${name}.svg`, 'image/svg+xml', picture);
-  return {
-    name,
-    card: analysis.card,
-    analysis: plot.name,
-    points: plot.points,
-    equations: finished.equations,
-    iterations: finished.iterations,
-    vectors: plot.vectors.length,
-    vectorsInTable: columns.length,
-    measurements: finished.measurements,
-    remarks: finished.remarks,
-  };
-}
-
-/** The vectors that were asked for; else those that are called an output, with the sources; else the first ones. */
-function chooseDrawn(plot: RawPlot, asked: readonly string[]): Vector[] {
-  const traces = plot.points > 1 ? plot.vectors.slice(1) : plot.vectors;
-  const byName = new Map(traces.map((vector) => [vector.name.toLowerCase(), vector]));
-  const find = (name: string) => byName.get(name.toLowerCase()) ?? byName.get(`v(${name.toLowerCase()})`);
-  const found = asked.map(find).filter((vector) => vector !== undefined);
-  if (found.length > 0) return [...new Set(found)].slice(0, DRAWN_MAX);
-  const outputs = traces.filter(({ name }) =>
-    /^v\((in|vin|input|out.*|vout.*|.*output)\)$|noise_spectrum$/i.test(name),
-  );
-  if (outputs.length > 0) return outputs.slice(0, DRAWN_MAX);
-  const voltages = traces.filter(({ type }) => type === 'voltage');
-  return (voltages.length > 0 ? voltages : traces).slice(0, DRAWN_MAX / 2);
-}
-
-function writeResult(name: string, mediaType: string, text: string): void {
-  writeFileSync(`out/${name}`, text);
-  report({ type: 'result', name, file: `out/${name}`, mediaType });
 }
 
 main().catch((error: Error) => {

@@ -1,8 +1,12 @@
 import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zip } from '../../dev/samples/zip';
+import { mainScene as mainSceneOfEngine } from '../../engines/povray/sceneFiles';
 import type { InputError } from '../service';
 import { service as rendering } from './index';
+import type { GltfFacts } from './inspectGltf';
+import { mainScene } from './inspectPovray';
 
 let folder: string;
 beforeAll(async () => {
@@ -72,6 +76,7 @@ describe('what an inspection tells', () => {
     const nodes = [{ children: [1, 2], mesh: 0 }, { mesh: 0 }, { mesh: 0, camera: 0 }, { mesh: 0 }];
     const bytes = glb({ ...TRIANGLE, nodes, cameras: [{ type: 'perspective' }] });
     expect(await inspect(bytes)).toEqual({
+      kind: 'gltf',
       format: 'glb',
       bytes: bytes.length,
       triangles: 3,
@@ -95,8 +100,93 @@ describe('what an inspection tells', () => {
   it('accepts the sample scene, which has enough triangles to be worth a rendering', async () => {
     const path = join(__dirname, '../../samples/gallery.glb');
     const facts = await rendering.inspect({ path, size: (await stat(path)).size });
-    expect(facts.triangles).toBeGreaterThanOrEqual(50_000);
-    expect(facts.cameras).toBe(1);
+    expect(facts).toMatchObject({ kind: 'gltf', triangles: expect.any(Number), cameras: 1 });
+    expect((facts as GltfFacts).triangles).toBeGreaterThanOrEqual(50_000);
+  });
+});
+
+describe('a POV-Ray scene', () => {
+  const SCENE = '#version 3.7;\ncamera { location <0, 1, -3> look_at y }\nsphere { y, 1 pigment { rgb 1 } }\n';
+  const size = { width: 64, height: 48, frames: 1, quality: 'standard' } as const;
+
+  it('is told by its content, and only POV-Ray can run it', async () => {
+    const facts = await inspect(SCENE);
+    expect(facts).toEqual({ kind: 'povray', format: 'pov', bytes: SCENE.length });
+    expect(rendering.enginesFor?.(facts, size)).toEqual(['povray']);
+    expect(rendering.enginesFor?.(await inspect(glb(TRIANGLE)), size)).toEqual(['render']);
+  });
+
+  it('is accepted as the sample, whose words are in any place', async () => {
+    const path = join(__dirname, '../../samples/hall.pov');
+    expect(await rendering.inspect({ path, size: (await stat(path)).size })).toMatchObject({ kind: 'povray' });
+  });
+
+  it.each(['/etc/passwd', '../../secret.inc', 'C:\\\\scenes\\\\a.inc', 'parts/../../x.inc'])(
+    'that includes %s is refused: that is a file of its author',
+    async (name) => {
+      expect(await refusal(`${SCENE}#include "${name}"\n`)).toBe('input_outside_reference');
+    },
+  );
+
+  it('is text: neither a netlist nor a binary file is taken for one', async () => {
+    expect(await refusal('RC\nR1 in out 1k\n.tran 1u 1m\n.end\n')).toBe('input_not_gltf');
+    expect(await refusal(`${SCENE}\0`)).toBe('input_not_gltf');
+  });
+
+  it('can come as an archive, in which one file is to be rendered: the one that the engine takes', async () => {
+    const archives = [
+      ['a.pov', 'b.inc'],
+      ['x/main.pov', 'x/other.pov', 'x/map.png'],
+    ];
+    for (const names of archives) {
+      const bytes = zip(names.map((name) => ({ name, content: SCENE })));
+      expect(await inspect(bytes)).toEqual({ kind: 'povray', format: 'zip', bytes: bytes.length });
+      expect(mainScene(names)).toBe(mainSceneOfEngine(names));
+    }
+    for (const names of [['a.inc'], ['a.pov', 'b.pov'], ['x/main.pov', 'main.pov'], ['a b.pov']]) {
+      expect(await refusal(zip(names.map((name) => ({ name, content: SCENE }))))).toBe('scene_not_in_archive');
+      expect(() => mainSceneOfEngine(names)).toThrow();
+    }
+    const outside = [
+      { name: 'a.pov', content: SCENE },
+      { name: 'b.inc', content: '#include "/etc/passwd"' },
+    ];
+    expect(await refusal(zip(outside))).toBe('input_outside_reference');
+    const link = inspect(zip([{ name: 'a.pov', content: SCENE, mode: 0o120777 }]));
+    await expect(link).rejects.toMatchObject({ code: 'archive_unsafe' });
+    expect(await refusal('PK\x03\x04 and no more')).toBe('archive_invalid');
+  });
+
+  it('is refused when it is larger than anybody writes', async () => {
+    expect(await refusal(SCENE + ' '.repeat(16 * 1024 * 1024))).toBe('input_too_large');
+  });
+
+  it('has one camera, and squares of samples up to 81', async () => {
+    const facts = await inspect(SCENE);
+    expect(() => rendering.estimate(facts, { ...size, camera: 0 })).toThrow('leave the camera out');
+    expect(() => rendering.estimate(facts, { ...size, samples: 82 })).toThrow('at most 81 samples');
+    expect(rendering.estimate(facts, { ...size, samples: 81, frames: 3 }).reason).toBe(
+      'The output size is known exactly: 3 pictures of 64 x 48 pixels.',
+    );
+  });
+});
+
+describe('a panorama', () => {
+  const facts: GltfFacts = { kind: 'gltf', format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 };
+
+  it('of n megapixels a face uses 6n, and counts as 6 frames', () => {
+    const parameters = rendering.parameters.parse({ width: 500, height: 500, panorama: true });
+    const { expected, reason } = rendering.estimate(facts, parameters);
+    expect(expected).toEqual([{ meter: 'megapixels', quantity: 1_500_000n }]);
+    expect(reason).toBe('The output size is known exactly: a panorama of 6 pictures of 500 x 500 pixels.');
+    expect(rendering.dimensions(facts, parameters)).toMatchObject({ imageMegapixels: '0.25', frames: '6' });
+  });
+
+  it.each([
+    { width: 64, height: 48, panorama: true },
+    { width: 64, height: 64, panorama: true, frames: 2 },
+  ])('is square and comes alone: %j is refused', (parameters) => {
+    expect(rendering.parameters.safeParse(parameters).error?.issues[0]?.message).toMatch(/panorama/);
   });
 });
 
@@ -274,7 +364,7 @@ describe('a hostile or broken file is refused with a stable code', () => {
 });
 
 describe('what a rendering uses', () => {
-  const facts = { format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 } as const;
+  const facts = { kind: 'gltf', format: 'glb', bytes: 1, triangles: 1, meshes: 1, nodes: 1, cameras: 1 } as const;
 
   it('is known exactly before it runs, and metered the same: a millionth of a megapixel is a pixel', () => {
     const parameters = rendering.parameters.parse({ width: 1024, height: 768, frames: 3 });

@@ -31,6 +31,7 @@ export interface NetlistFacts {
 export function readNetlist(text: string): NetlistFacts {
   if (text.trim() === '') throw new InputError('input_not_netlist', 'the file is empty');
   const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/);
+  refuseHiddenCommands(lines);
   const cards = joinCards(lines);
   const circuit = new Circuit('');
   const circuits = new Map<string, Circuit>();
@@ -269,6 +270,16 @@ function withoutComment(line: string): string {
   const kept = semicolon < 0 ? line : line.slice(0, semicolon);
   const dollar = kept.search(/\s\$\s/);
   return dollar < 0 ? kept : kept.slice(0, dollar);
+}
+
+/** What reads like a comment is a command for ngspice when it starts with `*#`. */
+function refuseHiddenCommands(lines: readonly string[]): void {
+  const index = lines.findIndex((line) => /^\s*\*#/.test(line));
+  if (index < 0) return;
+  throw new InputError(
+    'netlist_control_block',
+    `line ${index + 1}: a comment that starts with *# is a command, and commands are not run; write "* #"`,
+  );
 }
 
 function refuseOutside(card: Card): void {

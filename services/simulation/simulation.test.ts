@@ -87,6 +87,12 @@ describe('what is counted in a netlist', () => {
   });
 });
 
+it('prefers the installed simulator, and runs without it', () => {
+  const facts = readNetlist(netlist('.op'));
+  expect(simulation.enginesFor?.(facts, { plots: [] })).toEqual(['ngspice', 'spice']);
+  expect(simulation.engines[0]).toEqual({ name: 'spice', onLostAttempt: 'restart' });
+});
+
 describe('what is refused, with a reason', () => {
   it.each([
     ['an included file', netlist('.include /etc/passwd', '.op'), 'input_outside_reference'],
@@ -95,6 +101,7 @@ describe('what is refused, with a reason', () => {
     ['a parameter that opens a file', netlist('.model f filesource(file="x.csv")', '.op'), 'input_outside_reference'],
     ['a compiled model', netlist('.osdi x.so', '.op'), 'input_outside_reference'],
     ['commands', netlist('.control', 'shell rm -rf /', '.endc', '.op'), 'netlist_control_block'],
+    ['a command in what reads like a comment', netlist('*# shell rm -rf /', '.op'), 'netlist_control_block'],
     ['no analysis', netlist(), 'netlist_no_analysis'],
     ['an analysis in a comment only', netlist('* .op'), 'netlist_no_analysis'],
     ['an endless transient', netlist('.tran 1n 1'), 'netlist_endless_analysis'],

@@ -1,9 +1,10 @@
-/** What a scene file holds, as far as a rendering's cost and success depend on it. */
+/** What a glTF file holds, as far as a rendering's cost and success depend on it. */
 import { InputError, type InputFile } from '../service';
 import { type GltfFile, malformed, openGltf } from './gltfFile';
 import { type Gltf, type GltfAccessor, gltfSchema } from './gltfSchema';
 
-export interface SceneFacts {
+export interface GltfFacts {
+  readonly kind: 'gltf';
   readonly format: 'glb' | 'gltf';
   readonly bytes: number;
   /** As rendered: a mesh that is shown ten times counts ten times. */
@@ -32,7 +33,7 @@ const KNOWN_EXTENSIONS: readonly string[] = [
  * @throws InputError `input_not_gltf`, `input_truncated`, `input_malformed`, `input_outside_reference`,
  * `input_unsupported`, `input_too_large` or `input_empty_scene`.
  */
-export async function inspectScene(input: InputFile, bytesMax: number): Promise<SceneFacts> {
+export async function inspectGltf(input: InputFile, bytesMax: number): Promise<GltfFacts> {
   const file = await openGltf(input, bytesMax);
   refuseOutsideReferences(file.json);
   const gltf = readStructure(file.json);
@@ -41,6 +42,7 @@ export async function inspectScene(input: InputFile, bytesMax: number): Promise<
   const nodes = shownNodes(gltf);
   const triangles = countTriangles(gltf, nodes);
   return {
+    kind: 'gltf',
     format: file.format,
     bytes: input.size,
     triangles,

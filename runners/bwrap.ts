@@ -1,0 +1,81 @@
+/** The walls: command lines of bubblewrap, and whether it works here. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** A command line up to its `--`. */
+export type Walls = [string, ...string[]];
+
+/** For an installed program: it sees the machine's programs read-only, and a folder as `/job`. */
+export function programWalls(jobFolder: string): Walls {
+  return [...machine(), ...FONTS_AND_CHOICES, ...job(jobFolder)];
+}
+
+/** For an engine that is all there is: it sees Node, the engines and what they import read-only, and its folder as `/job`. */
+export function walledEngine(folder: string, enginesFolder: string): Walls {
+  const seen = [dirname(process.execPath), enginesFolder, ...modulesFor(enginesFolder)];
+  return [...machine(), ...seen.filter((path) => !path.startsWith('/usr/')).flatMap(readOnly), ...job(folder)];
+}
+
+let works: Promise<boolean> | undefined;
+
+/** Whether this machine lets us build walls. Tried once. */
+export function canSandbox(): Promise<boolean> {
+  works ??= new Promise((resolve) => {
+    const [command, ...args] = machine();
+    if (process.platform !== 'linux') resolve(false);
+    else execFile(command, [...args, '--', 'true'], { timeout: 10_000 }, (error) => resolve(error === null));
+  });
+  return works;
+}
+
+/** Installed programs that engines may drive; nothing else is ever looked for. */
+const PROGRAMS: readonly string[] = [
+  'povray',
+  'ngspice',
+  'ccx',
+  'gmsh',
+  'blockMesh',
+  'icoFoam',
+  'simpleFoam',
+  'pisoFoam',
+  'postProcess',
+];
+
+/** Those of the named programs that engines may drive and that are installed where the walls let them be seen. */
+export function programsOffered(names: readonly string[] = PROGRAMS): string[] {
+  return names.filter((name) => PROGRAMS.includes(name) && existsSync(join('/usr/bin', name)));
+}
+
+/** No network, no capability, no environment, no process but its own; it dies with whoever started it. */
+function machine(): Walls {
+  return [
+    'bwrap',
+    ...['--unshare-all', '--die-with-parent', '--new-session', '--clearenv', '--cap-drop', 'ALL'],
+    ...['--setenv', 'PATH', '/usr/bin', '--setenv', 'HOME', '/job', '--ro-bind', '/usr', '/usr'],
+    ...['--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--symlink', 'usr/bin', '/bin'],
+    ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
+  ];
+}
+
+/** Debian's choice of a linear algebra library is a link in `/etc/alternatives`; POV-Ray wants its own settings. */
+const FONTS_AND_CHOICES = ['/etc/povray', '/etc/alternatives', '/etc/fonts'].flatMap((path) => [
+  '--ro-bind-try',
+  path,
+  path,
+]);
+
+function job(folder: string): string[] {
+  return ['--bind', folder, '/job', '--chdir', '/job'];
+}
+
+function readOnly(path: string): string[] {
+  return ['--ro-bind', path, path];
+}
+
+/** Where Node looks for what a file of the folder imports. */
+function modulesFor(folder: string): string[] {
+  const parent = dirname(folder);
+  const here = join(folder, 'node_modules');
+  return [...(existsSync(here) ? [here] : []), ...(parent === folder ? [] : modulesFor(parent))];
+}
