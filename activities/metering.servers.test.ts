@@ -45,7 +45,7 @@ function recordsOf(jobId: string) {
 
 it('writes what came since the last report, and answers what may still be used', async () => {
   const { jobId, metering } = await metered();
-  expect(await metering.report(counted(2, 0.5))).toEqual({ reserved: 10_000_000n, cap: 20_000_000n });
+  expect(await metering.report(counted(2, 0.5))).toEqual({ reserved: 10_000_000n, cap: 20_000_000n, otherRuns: null });
   await metering.report(counted(5, 0.75));
   expect(await recordsOf(jobId)).toEqual([
     { seq: 1, meter: 'cpu', quantity: 500_000n },

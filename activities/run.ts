@@ -15,6 +15,7 @@ import {
   addDisagreements,
   addResult,
   allowanceOf,
+  attemptsOf,
   beginAttempt,
   countAttempts,
   endAttempt,
@@ -27,13 +28,14 @@ import { ratesOf } from '../db/rateCards';
 import { type Credits, formatCredits, sayCredits, ZERO } from '../domain/credits';
 import { disagreementsOf } from '../domain/disagreement';
 import { BillingError } from '../domain/errors';
-import { exceeds, type RunningCost, runningCost, topUpTarget, wantsTopUp } from '../domain/forecast';
+import { exceeds, type RunningCost, runningCost, runningCostOfRuns, topUpTarget, wantsTopUp } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
 import type { ParkedFor, ReportedCost, RunReport } from '../domain/job';
 import type { JobEnd, ServiceRates } from '../domain/rateCard';
 import type { Usage } from '../domain/usage';
 import type { Run, RunEnd, Runner } from '../runners/runner';
 import type { Service } from '../services/service';
+import { type CombiningActivities, createCombiningActivities, resultNameOf } from './combineRuns';
 import { createMetering, type Metering } from './metering';
 import type { Slots } from './slots';
 
@@ -55,6 +57,8 @@ export interface RunDependencies {
 
 export interface RunInput {
   readonly jobId: string;
+  /** Which run of a job of several, from 1. */
+  readonly run?: number;
 }
 
 /** How the run ended, when it is not to be tried again. */
@@ -75,11 +79,11 @@ const STOP_GRACE_MS = 5_000;
 const ENGINE_FAILURES_MAX = 5;
 const RESULT_BYTES_MAX = 512 * 1024 * 1024;
 
-export function createRunActivities(dependencies: RunDependencies): RunActivities {
-  return { run: (input) => runAttempt(dependencies, input) };
+export function createRunActivities(dependencies: RunDependencies): RunActivities & CombiningActivities {
+  return { run: (input) => runAttempt(dependencies, input), ...createCombiningActivities(dependencies) };
 }
 
-async function runAttempt(dependencies: RunDependencies, { jobId }: RunInput): Promise<RunOutcome> {
+async function runAttempt(dependencies: RunDependencies, { jobId, run = 1 }: RunInput): Promise<RunOutcome> {
   const { db, runner, worker, slots, now } = dependencies;
   const context = Context.current();
   const cursor = { attempt: 0, progress: 0 };
@@ -88,11 +92,11 @@ async function runAttempt(dependencies: RunDependencies, { jobId }: RunInput): P
     await slots.acquire(context.cancellationSignal);
     const slot = { taken: true };
     try {
-      const attempt = await beginAttempt(db, { jobId, runner: runner.name, worker, at: now() });
+      const attempt = await beginAttempt(db, { jobId, run, runner: runner.name, worker, at: now() });
       if (attempt === null) throw billingClosed(jobId);
       if (typeof attempt !== 'number') return { end: attempt.outcome, message: attempt.message };
       const job = await getJob(db, jobId);
-      return await new AttemptRun(dependencies, job, attempt, slot, cursor).toItsEnd();
+      return await new AttemptRun(dependencies, job, run, attempt, slot, cursor).toItsEnd();
     } finally {
       if (slot.taken) slots.release();
     }
@@ -121,6 +125,7 @@ class AttemptRun {
   constructor(
     private readonly dependencies: RunDependencies,
     private readonly job: Job,
+    private readonly runNumber: number,
     private readonly attempt: number,
     private readonly slot: { taken: boolean },
     /** What heartbeats say, for operators. */
@@ -140,8 +145,8 @@ class AttemptRun {
     const { engines } = this.service;
     const engine = engines.find(({ name }) => name === this.job.route?.engine) ?? engines[0];
     if (!engine) throw ApplicationFailure.nonRetryable(`service ${this.job.service} has no engine`, 'NoEngine');
-    this.allowance = await allowanceOf(db, jobId);
-    if (this.attempt > 1) await this.tell({ kind: 'restarted', attempt: this.attempt });
+    this.allowance = await allowanceOf(db, jobId, this.attempt);
+    if (await this.isRestart()) await this.tell({ kind: 'restarted', attempt: this.attempt });
     await mkdir(workFolder, { recursive: true });
     // With our pid, so that a sweep knows whose it was, should we die before the run is recorded.
     const folder = await mkdtemp(join(workFolder, `${jobId}-${this.attempt}-${process.pid}-`));
@@ -153,7 +158,7 @@ class AttemptRun {
         engine,
         folder,
         inputPath: await store.pathOf(this.job.inputDigest),
-        parameters: this.job.parameters,
+        parameters: this.isOfSeveral ? { ...this.job.parameters, run: this.runNumber } : this.job.parameters,
         timeLimitMs: this.job.timeLimitSeconds * 1_000,
         memoryBytesMax,
       });
@@ -166,6 +171,17 @@ class AttemptRun {
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  }
+
+  private get isOfSeveral(): boolean {
+    return this.job.runs > 1;
+  }
+
+  /** The first attempt of a later run is no restart. */
+  private async isRestart(): Promise<boolean> {
+    if (!this.isOfSeveral) return this.attempt > 1;
+    const attempts = await attemptsOf(this.dependencies.db, this.job.id);
+    return attempts.some(({ run, number }) => run === this.runNumber && number < this.attempt);
   }
 
   private async watch(run: Run, rates: ServiceRates): Promise<RunOutcome> {
@@ -266,7 +282,9 @@ class AttemptRun {
   }
 
   private costOf(usage: readonly Usage[], progress: bigint, rates: ServiceRates): RunningCost {
-    return runningCost({ rates, dimensions: this.job.dimensions, usage, progress });
+    const used = { rates, dimensions: this.job.dimensions, usage, progress };
+    const others = this.allowance?.otherRuns;
+    return others ? runningCostOfRuns(used, others) : runningCost(used);
   }
 
   private async finish(end: RunEnd): Promise<RunOutcome> {
@@ -278,7 +296,11 @@ class AttemptRun {
         return { end: end.kind, message: end.message };
       case 'stopped':
       case 'engine-failed': {
-        const failures = await countAttempts(this.dependencies.db, this.job.id, 'engine-failed');
+        const failures = await countAttempts(this.dependencies.db, {
+          jobId: this.job.id,
+          run: this.runNumber,
+          outcome: 'engine-failed',
+        });
         const nonRetryable = failures >= ENGINE_FAILURES_MAX;
         throw ApplicationFailure.create({ message: end.message, type: 'EngineFailed', nonRetryable });
       }
@@ -314,7 +336,13 @@ class AttemptRun {
     for (const { name, path, mediaType } of end.results) {
       await insist(async () => {
         const stored = await store.put(createReadStream(path), RESULT_BYTES_MAX);
-        await addResult(db, { ...stored, jobId, attempt: this.attempt, name, mediaType });
+        await addResult(db, {
+          ...stored,
+          jobId,
+          attempt: this.attempt,
+          name: this.isOfSeveral ? resultNameOf(this.runNumber, name) : name,
+          mediaType,
+        });
       });
     }
     const disagreements = disagreementsOf(end.counters, end.statistics ?? {});
@@ -328,7 +356,7 @@ class AttemptRun {
   /** @returns whether the workflow was told; it is tried again at the next look otherwise. */
   private async tell(report: RunReport): Promise<boolean> {
     try {
-      await this.dependencies.tellWorkflow(this.job.id, report);
+      await this.dependencies.tellWorkflow(this.job.id, this.isOfSeveral ? { ...report, run: this.runNumber } : report);
       return true;
     } catch (error) {
       this.dependencies.log.warn({ jobId: this.job.id, report, error }, 'the workflow could not be told');

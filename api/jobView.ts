@@ -1,4 +1,5 @@
 /** A job as the API shows it. */
+import { countRuns, type RunCounts } from '../db/attempts';
 import { describeDraws } from '../db/billing';
 import { type Charge, findChargeOfJob } from '../db/charges';
 import type { Db } from '../db/client';
@@ -12,15 +13,19 @@ export async function jobView(db: Db, job: Job, temporalUiUrl: string | null) {
   const [reservation] = await reservationsOf(db, [job.id]);
   const draws = await describeDraws(db, reservation?.draws ?? []);
   const charge = job.state === 'settled' ? await findChargeOfJob(db, job.id) : undefined;
-  return viewOfJob(job, { draws, charge, temporalUiUrl });
+  const runs = await countRuns(db, job.id);
+  return viewOfJob(job, { draws, runs, charge, temporalUiUrl });
 }
+
+/** Of a job that has not begun. */
+export const NO_RUNS: RunCounts = { completed: 0, failed: 0, running: 0 };
 
 /** The view of a job whose draws and charge are known. */
 export function viewOfJob(
   job: Job,
-  known: { draws: readonly DossierDraw[]; charge?: Charge | undefined; temporalUiUrl: string | null },
+  known: { draws: readonly DossierDraw[]; runs: RunCounts; charge?: Charge | undefined; temporalUiUrl: string | null },
 ) {
-  const { draws, charge, temporalUiUrl } = known;
+  const { draws, runs, charge, temporalUiUrl } = known;
   return {
     id: job.id,
     service: job.service,
@@ -28,6 +33,7 @@ export function viewOfJob(
     reason: job.reason,
     message: job.message,
     progress: formatCredits(BigInt(job.progress)),
+    runs: { total: job.runs, ...runs },
     userId: job.userId,
     contractId: job.contractId,
     input: { digest: job.inputDigest, name: job.inputName },

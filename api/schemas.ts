@@ -321,6 +321,9 @@ export const job = z
     reason: z.string().nullable().describe('A stable code for why the job is in its state.'),
     message: z.string().nullable(),
     progress: z.string().describe('Work done, from "0" to "1".'),
+    runs: z
+      .object({ total: count, completed: count, failed: count, running: count })
+      .describe('How the runs of the job stand: one, or the points of a design of experiments.'),
     userId: uuid,
     contractId: uuid.nullable(),
     input: z.object({ digest, name: z.string() }),
@@ -349,6 +352,7 @@ export const job = z
 export const attempt = z
   .object({
     number: count,
+    run: count.describe('Of which run of the job, from 1.'),
     runner: z.string(),
     worker: z.string(),
     startedAt: instant,

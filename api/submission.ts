@@ -26,7 +26,7 @@ import type { Service } from '../services/service';
 import type { ReservationOutcome } from '../workflows/messages';
 import type { ApiDependencies } from './app';
 import { priceRequest, routeOf } from './estimate';
-import { jobView, linksOf, viewOfJob } from './jobView';
+import { jobView, linksOf, NO_RUNS, viewOfJob } from './jobView';
 import { notFound, problemOf } from './problems';
 import type { Reply } from './route';
 import type { jobRequest } from './schemas';
@@ -70,7 +70,7 @@ function asReserved(
   temporalUiUrl: string | null,
 ) {
   const then = { state: 'reserved', reason: null, message: null, progress: 0, endedAt: null } as const;
-  return viewOfJob({ ...job, ...then }, { draws, temporalUiUrl });
+  return viewOfJob({ ...job, ...then }, { draws, runs: NO_RUNS, temporalUiUrl });
 }
 
 async function writeJob(dependencies: ApiDependencies, submission: Submission): Promise<Job> {
@@ -119,6 +119,7 @@ async function quotedTerms(
     rateCardVersion: quote.rateCardVersion,
     expected: amountToReserve(rates, quote),
     maxCredits: quote.maxCredits,
+    runs: quote.facts === null ? 1 : (service.runs?.(quote.facts, quote.parameters) ?? 1),
     route:
       quote.facts === null
         ? null
@@ -158,6 +159,7 @@ async function ownTerms(
     rateCardVersion: priced.rateCardVersion,
     expected: own ?? minCredits(amountToReserve(priced.rates, priced.forecast), maxCredits),
     maxCredits,
+    runs: priced.definition.runs?.(priced.facts, priced.parameters) ?? 1,
     route: await routeOf(dependencies, priced.definition, { ...priced, at: claimedAt, wanted: body.runner }),
   };
 }
@@ -191,6 +193,7 @@ async function startOf({ db, services, settings }: ApiDependencies, job: Job, pe
       timeLimitSeconds: job.timeLimitSeconds,
       heartbeatSeconds: settings.heartbeatSeconds,
       parkedGraceSeconds: settings.parkedGraceSeconds,
+      ...(job.runs > 1 && { runs: job.runs }),
       ...(service?.engines.length === 0 && { isSession: true }),
       ...(job.route && { taskQueue: taskQueueOf(job.route, programsOf(service, job.route)) }),
     },

@@ -1,9 +1,9 @@
 /** Attempts of jobs and what each of them used, append-only. */
 import type { AttemptUsage } from '../domain/charge';
-import { type Credits, sumOf } from '../domain/credits';
+import { type Credits, parseCredits, sumOf } from '../domain/credits';
 import type { Disagreement } from '../domain/disagreement';
 import type { Instant } from '../domain/instant';
-import { formatQuantity, type Quantity, type Usage } from '../domain/usage';
+import { formatQuantity, type Quantity, quantity, type Usage } from '../domain/usage';
 import { type Db, firstRow, inTransaction, rows, type Trx } from './client';
 import { addJobEvent, moveJob } from './jobs';
 import { reservationsOf } from './ledger';
@@ -15,12 +15,16 @@ const NOT_CHARGED: readonly AttemptOutcome[] = ['engine-failed', 'lost'];
 
 export interface Attempt {
   readonly number: number;
+  /** Of which run of the job, from 1. */
+  readonly run: number;
   readonly runner: string;
   readonly worker: string;
   readonly startedAt: Instant;
   readonly endedAt: Instant | null;
   readonly outcome: AttemptOutcome | null;
   readonly message: string | null;
+  /** Work done, in millionths; kept for jobs of several runs only. */
+  readonly progress: number;
 }
 
 /** An attempt that did all there was to do. */
@@ -33,8 +37,8 @@ export interface FinishedAttempt {
 const FINISHED = ['completed', 'input-failed', 'time-limit'] as const;
 
 /**
- * Starts the next attempt of a job and declares every earlier one that never ended lost: only the newest may report. An
- * attempt whose end is written but never reached its workflow, because its worker or Temporal was gone by then, is not
+ * Starts the next attempt of a run of a job and declares every earlier one of it that never ended lost: only the newest may
+ * report. An attempt whose end is written but never reached its workflow, because its worker or Temporal was gone by then, is not
  * begun again: the work is done, and doing it twice would charge it twice.
  *
  * @returns its number, how the job's work ended when it is done already, or `null` when the job's billing is closed or
@@ -42,26 +46,26 @@ const FINISHED = ['completed', 'input-failed', 'time-limit'] as const;
  */
 export function beginAttempt(
   db: Db,
-  attempt: { jobId: string; runner: string; worker: string; at: Instant },
+  attempt: { jobId: string; run?: number; runner: string; worker: string; at: Instant },
 ): Promise<number | FinishedAttempt | null> {
-  const { jobId, runner, worker, at } = attempt;
+  const { jobId, run = 1, runner, worker, at } = attempt;
   return inTransaction(db, async (trx) => {
     const moved = await moveJob(trx, { id: jobId, from: ['reserved', 'running', 'parked'], to: 'running' });
     if (!moved) return null;
-    await loseOpenAttempts(trx, jobId, at);
+    await loseOpenAttempts(trx, jobId, at, run);
     // Looked at after the open ones were closed: one that was just writing its end has written it by now.
     const finished = await firstRow<FinishedAttempt>(
       trx,
-      'select outcome, message from attempts where job_id = ? and outcome = any(?) order by number limit 1',
-      [jobId, FINISHED],
+      'select outcome, message from attempts where job_id = ? and run = ? and outcome = any(?) order by number limit 1',
+      [jobId, run, FINISHED],
     );
     if (finished) return finished;
     const started = await firstRow<{ number: number }>(
       trx,
-      `insert into attempts (job_id, number, runner, worker, started_at)
-       select ?, coalesce(max(number), 0) + 1, ?, ?, ? from attempts where job_id = ?
+      `insert into attempts (job_id, number, run, runner, worker, started_at)
+       select ?, coalesce(max(number), 0) + 1, ?, ?, ?, ? from attempts where job_id = ?
        returning number`,
-      [jobId, runner, worker, at, jobId],
+      [jobId, run, runner, worker, at, jobId],
     );
     if (!started) throw new Error(`no attempt of job ${jobId} was written`);
     await addJobEvent(trx, jobId, {
@@ -74,15 +78,15 @@ export function beginAttempt(
   });
 }
 
-/** Closes attempts that no worker closed. */
-export async function loseOpenAttempts(trx: Trx, jobId: string, at: Instant): Promise<void> {
+/** Closes attempts that no worker closed, of one run or of all. */
+export async function loseOpenAttempts(trx: Trx, jobId: string, at: Instant, run?: number): Promise<void> {
   const lost = await rows<{ number: number }>(
     trx,
     `update attempts
      set outcome = 'lost', message = 'the worker was lost', ended_at = ?
-     where job_id = ? and outcome is null
+     where job_id = ? and outcome is null and (?::int is null or run = ?::int)
      returning number`,
-    [at, jobId],
+    [at, jobId, run ?? null, run ?? null],
   );
   for (const { number } of lost) {
     await addJobEvent(trx, jobId, {
@@ -98,6 +102,21 @@ export async function loseOpenAttempts(trx: Trx, jobId: string, at: Instant): Pr
 export interface Allowance {
   readonly reserved: Credits;
   readonly cap: Credits;
+  /** What the job's other runs are charged for; null for a job of one run. */
+  readonly otherRuns: OtherRuns | null;
+}
+
+/** How far the other runs of a job have come. */
+export interface OtherRuns {
+  /** Runs of the whole job, this one too, without those that failed and cost nothing any more. */
+  readonly expected: number;
+  readonly completed: number;
+  /** Of the completed ones. */
+  readonly completedUsage: readonly Usage[];
+  /** Of those that run or were stopped. */
+  readonly openUsage: readonly Usage[];
+  /** The sum of what the completed and the open ones have done, in millionths of a run. */
+  readonly progress: bigint;
 }
 
 export interface UsageReport {
@@ -145,20 +164,71 @@ export function reportUsage(db: Db, report: UsageReport): Promise<Allowance | nu
         ] as never,
       );
     }
-    await trx.raw('update jobs set progress = ?, revision = revision + 1 where id = ? and progress <> ?', [
-      progress,
-      jobId,
-      progress,
-    ]);
-    return allowanceOf(trx, jobId);
+    await noteProgress(trx, { jobId, attempt, progress });
+    return allowanceOf(trx, jobId, attempt);
   });
 }
 
-/** What an open reservation holds and may hold; `null` when there is none. */
-export async function allowanceOf(db: Db | Trx, jobId: string): Promise<Allowance | null> {
+/** The progress of a job is the mean over its runs: of each the newest attempt, and nothing of one that has not begun. */
+async function noteProgress(trx: Trx, noted: { jobId: string; attempt: number; progress: number }): Promise<void> {
+  const { jobId, attempt, progress } = noted;
+  const job = await firstRow<{ runs: number }>(trx, 'select runs from jobs where id = ?', [jobId]);
+  let mean = progress;
+  if (job && job.runs > 1) {
+    await trx.raw('update attempts set progress = ? where job_id = ? and number = ?', [progress, jobId, attempt]);
+    const found = await firstRow<{ sum: number }>(
+      trx,
+      `select coalesce(sum(newest.progress), 0)::int as sum
+       from (
+         select distinct on (run) case when outcome = any(?) then 1000000 else progress end as progress
+         from attempts
+         where job_id = ?
+         order by run, number desc
+       ) newest`,
+      [FINISHED, jobId],
+    );
+    mean = Math.floor((found?.sum ?? 0) / job.runs);
+  }
+  await trx.raw('update jobs set progress = ?, revision = revision + 1 where id = ? and progress <> ?', [
+    mean,
+    jobId,
+    mean,
+  ]);
+}
+
+/** What an open reservation holds and may hold, for an attempt of the job; `null` when there is none. */
+export async function allowanceOf(db: Db | Trx, jobId: string, attempt: number): Promise<Allowance | null> {
   const [reservation] = await reservationsOf(db, [jobId]);
   if (reservation?.state !== 'open') return null;
-  return { reserved: sumOf(reservation.draws, ({ amount }) => amount), cap: reservation.cap };
+  return {
+    reserved: sumOf(reservation.draws, ({ amount }) => amount),
+    cap: reservation.cap,
+    otherRuns: await otherRunsOf(db, jobId, attempt),
+  };
+}
+
+/** The one place that knows what the other runs of a job have cost so far. */
+async function otherRunsOf(db: Db | Trx, jobId: string, attempt: number): Promise<OtherRuns | null> {
+  const job = await firstRow<{ runs: number }>(db, 'select runs from jobs where id = ?', [jobId]);
+  if (!job || job.runs === 1) return null;
+  const others = (await attemptsOf(db, jobId)).filter(
+    ({ number, outcome }) => number !== attempt && (outcome === null || !NOT_CHARGED.includes(outcome)),
+  );
+  const usage = await usageOfJob(db, jobId);
+  const usageOf = (attempts: readonly Attempt[]): Usage[] =>
+    usage
+      .filter((one) => attempts.some(({ number }) => number === one.attempt))
+      .map(({ meter, quantity: amount }) => ({ meter, quantity: quantity(parseCredits(amount)) }));
+  const completed = others.filter(({ outcome }) => outcome === 'completed' || outcome === 'time-limit');
+  const open = others.filter(({ outcome }) => outcome === null || outcome === 'stopped');
+  const failed = others.filter(({ outcome }) => outcome === 'input-failed').length;
+  return {
+    expected: job.runs - failed,
+    completed: completed.length,
+    completedUsage: usageOf(completed),
+    openUsage: usageOf(open),
+    progress: BigInt(completed.length) * 1_000_000n + open.reduce((sum, one) => sum + BigInt(one.progress), 0n),
+  };
 }
 
 /** Records how an attempt ended. An attempt that was declared lost stays lost. */
@@ -177,7 +247,7 @@ export async function endAttempt(
 export function attemptsOf(db: Db | Trx, jobId: string): Promise<Attempt[]> {
   return rows<Attempt>(
     db,
-    `select number, runner, worker, started_at as "startedAt", ended_at as "endedAt", outcome, message
+    `select number, run, progress, runner, worker, started_at as "startedAt", ended_at as "endedAt", outcome, message
      from attempts
      where job_id = ?
      order by number`,
@@ -185,10 +255,38 @@ export function attemptsOf(db: Db | Trx, jobId: string): Promise<Attempt[]> {
   );
 }
 
-/** How many attempts of a job ended in some way. */
-export async function countAttempts(db: Db, jobId: string, outcome: AttemptOutcome): Promise<number> {
-  const sql = 'select count(*)::int as count from attempts where job_id = ? and outcome = ?';
-  return (await firstRow<{ count: number }>(db, sql, [jobId, outcome]))?.count ?? 0;
+/** How many attempts of a run ended in some way. */
+export async function countAttempts(
+  db: Db,
+  { jobId, run, outcome }: { jobId: string; run: number; outcome: AttemptOutcome },
+): Promise<number> {
+  const sql = 'select count(*)::int as count from attempts where job_id = ? and run = ? and outcome = ?';
+  return (await firstRow<{ count: number }>(db, sql, [jobId, run, outcome]))?.count ?? 0;
+}
+
+/** How the runs of a job stand. */
+export interface RunCounts {
+  readonly completed: number;
+  readonly failed: number;
+  readonly running: number;
+}
+
+/** Counts runs by their newest attempt; a run that waits for its next attempt is none of the three. */
+export async function countRuns(db: Db, jobId: string): Promise<RunCounts> {
+  const counts = await firstRow<RunCounts>(
+    db,
+    `select count(*) filter (where outcome = 'completed')::int as completed,
+            count(*) filter (where outcome in ('input-failed', 'time-limit', 'engine-failed'))::int as failed,
+            count(*) filter (where outcome is null)::int as running
+     from (
+       select distinct on (run) outcome
+       from attempts
+       where job_id = ?
+       order by run, number desc
+     ) newest`,
+    [jobId],
+  );
+  return counts ?? { completed: 0, failed: 0, running: 0 };
 }
 
 export interface MeteredUsage extends AttemptUsage {
@@ -276,13 +374,20 @@ export async function addResult(db: Db | Trx, result: Result & { jobId: string; 
   );
 }
 
-/** The results of a job's newest attempt that has any. */
+/** The results of each run's newest attempt that has any. */
 export async function resultsOf(db: Db, jobId: string): Promise<Result[]> {
   const found = await rows<Omit<Result, 'size'> & { size: bigint }>(
     db,
     `select name, digest, size, media_type as "mediaType"
      from results
-     where job_id = ? and attempt = (select max(attempt) from results where job_id = ?)
+     where job_id = ?
+       and attempt in (
+         select max(r.attempt)
+         from results r
+         join attempts a on a.job_id = r.job_id and a.number = r.attempt
+         where r.job_id = ?
+         group by a.run
+       )
      order by name`,
     [jobId, jobId],
   );

@@ -30,6 +30,8 @@ export interface Job {
   /** Work done, in millionths. */
   readonly progress: number;
   readonly revision: bigint;
+  /** How many runs it is made of. */
+  readonly runs: number;
   /** Where it runs; null for jobs from before there was a choice. */
   readonly route: Route | null;
   readonly submittedAt: Instant;
@@ -39,10 +41,13 @@ export interface Job {
 const JOB_COLUMNS = `id, user_id as "userId", contract_id as "contractId", service, input_digest as "inputDigest",
   input_name as "inputName", parameters, dimensions, quote_id as "quoteId", rate_card_version as "rateCardVersion",
   expected, max_credits as "maxCredits", time_limit_seconds as "timeLimitSeconds", comment, project, state, reason, message,
-  progress, revision,
+  progress, revision, runs,
   case when engine is not null then jsonb_build_object('runner', runner, 'engine', engine) end as route, submitted_at as "submittedAt", ended_at as "endedAt"`;
 
-export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'endedAt'>;
+export type NewJob = Omit<Job, 'state' | 'reason' | 'message' | 'progress' | 'revision' | 'runs' | 'endedAt'> & {
+  /** One without it. */
+  readonly runs?: number;
+};
 
 /**
  * Writes a submitted job; a repeat with the same id changes nothing. It does not wait for the disk: the reservation does,
@@ -54,9 +59,9 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
   await db.raw(
     `insert into jobs
        (id, user_id, contract_id, service, input_digest, input_name, parameters, dimensions, quote_id, rate_card_version,
-        expected, max_credits, time_limit_seconds, comment, project, runner, engine, state, submitted_at)
+        expected, max_credits, time_limit_seconds, comment, project, runs, runner, engine, state, submitted_at)
      select ?::uuid, ?::uuid, ?::uuid, ?, ?, ?, ?::jsonb, ?::jsonb, ?::uuid, ?::int, ?::bigint, ?::bigint, ?::int, ?, ?,
-       ?, ?, 'reserving', ?::timestamptz
+       ?::int, ?, ?, 'reserving', ?::timestamptz
      from set_config('synchronous_commit', 'off', true)
      on conflict (id) do nothing`,
     [
@@ -75,12 +80,14 @@ export async function insertJob(db: Db, job: NewJob): Promise<Job> {
       job.timeLimitSeconds,
       job.comment,
       job.project,
+      job.runs ?? 1,
       job.route?.runner ?? null,
       job.route?.engine ?? null,
       job.submittedAt,
     ] as never,
   );
-  return { ...job, state: 'reserving', reason: null, message: null, progress: 0, revision: 1n, endedAt: null };
+  const { runs = 1 } = job;
+  return { ...job, runs, state: 'reserving', reason: null, message: null, progress: 0, revision: 1n, endedAt: null };
 }
 
 export function findJob(db: Db | Trx, id: string): Promise<Job | undefined> {

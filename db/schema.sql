@@ -71,8 +71,12 @@ create table attempts (
   ended_at timestamp with time zone,
   outcome text,
   message text,
+  run integer not null default 1,
+  progress integer not null default 0,
   constraint attempt_ended_has_an_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
   constraint attempt_outcome_is_known CHECK ((outcome = ANY (ARRAY['completed'::text, 'stopped'::text, 'input-failed'::text, 'engine-failed'::text, 'time-limit'::text, 'lost'::text]))),
+  constraint attempt_progress_is_a_part CHECK (((progress >= 0) AND (progress <= 1000000))),
+  constraint attempt_run_counts_from_one CHECK ((run >= 1)),
   constraint attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES jobs(id),
   constraint attempts_pkey PRIMARY KEY (job_id, number)
 );
@@ -390,8 +394,10 @@ create table jobs (
   project text,
   runner text,
   engine text,
+  runs integer not null default 1,
   constraint job_ended_has_ended_at CHECK (((state = ANY (ARRAY['settled'::text, 'rejected'::text, 'released'::text])) = (ended_at IS NOT NULL))),
   constraint job_expected_within_its_cap CHECK (((0 <= expected) AND (expected <= max_credits))),
+  constraint job_has_a_run CHECK ((runs >= 1)),
   constraint job_progress_in_millionths CHECK (((progress >= 0) AND (progress <= 1000000))),
   constraint job_project_is_short CHECK (((length(project) >= 1) AND (length(project) <= 100))),
   constraint job_route_is_whole CHECK (((runner IS NULL) = (engine IS NULL))),

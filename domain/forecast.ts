@@ -40,6 +40,47 @@ export function runningCost(job: {
   return { metered, forecast, needs: credits(forecast + ((forecast - metered) * NOISE_PERCENT) / 100n) };
 }
 
+/** What the other runs of a job did, for a run of it; see `OtherRuns`. */
+export interface JobOfRuns {
+  readonly expected: number;
+  readonly completed: number;
+  readonly completedUsage: readonly Usage[];
+  readonly openUsage: readonly Usage[];
+  readonly progress: bigint;
+}
+
+/**
+ * The running cost of a job of several runs, of which one used so much. What runs cost is known from those that completed: the
+ * open ones and those that have not begun are forecast at their mean, since what is charged by the run comes at its end and not
+ * along its way. Before one has completed, all usage is scaled by all progress.
+ */
+export function runningCostOfRuns(
+  job: { rates: ServiceRates; dimensions: Dimensions; usage: readonly Usage[]; progress: bigint },
+  others: JobOfRuns,
+): RunningCost {
+  const { rates, dimensions } = job;
+  const used = summed([...job.usage, ...others.openUsage, ...others.completedUsage]);
+  if (others.completed === 0) {
+    const progress = (job.progress + others.progress) / BigInt(Math.max(1, others.expected));
+    return runningCost({ rates, dimensions, usage: used, progress });
+  }
+  const completed = new Map(summed(others.completedUsage).map(({ meter, quantity: amount }) => [meter, amount]));
+  const [count, all] = [BigInt(others.completed), BigInt(Math.max(others.completed, others.expected))];
+  const whole = used.map(({ meter, quantity: now }) => {
+    const atMean = ((completed.get(meter) ?? 0n) * all) / count;
+    return { meter, quantity: quantity(atMean > now ? atMean : now) };
+  });
+  const metered = rateUsage(rates, dimensions, used).total;
+  const forecast = rateUsage(rates, dimensions, whole).total;
+  return { metered, forecast, needs: forecast };
+}
+
+function summed(usage: readonly Usage[]): Usage[] {
+  const sums = new Map<string, bigint>();
+  for (const { meter, quantity: amount } of usage) sums.set(meter, (sums.get(meter) ?? 0n) + amount);
+  return [...sums].map(([meter, sum]) => ({ meter, quantity: quantity(sum) }));
+}
+
 /** Whether the metered cost has passed 80 % of what is reserved, and the job is forecast to need more or cannot be forecast. */
 export function wantsTopUp({ metered, forecast, needs }: RunningCost, reserved: Credits): boolean {
   const isUnknown = forecast === metered && needs > forecast;

@@ -52,9 +52,10 @@ export interface ReportedCost {
   readonly needs?: string;
 }
 
-/** What a running attempt tells its workflow. */
-export type RunReport =
+/** What a running attempt tells its workflow; `run` is the one it is of, 1 without it. */
+export type RunReport = { readonly run?: number } & (
   | ({ readonly kind: 'usage' } & ReportedCost)
   | ({ readonly kind: 'parked'; readonly parkedFor: ParkedFor } & ReportedCost)
   | { readonly kind: 'resumed' }
-  | { readonly kind: 'restarted'; readonly attempt: number };
+  | { readonly kind: 'restarted'; readonly attempt: number }
+);

@@ -18,6 +18,7 @@ import {
   setHandler,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
+import type { CombiningActivities } from '../activities/combineRuns';
 import type { RunActivities, RunOutcome } from '../activities/run';
 import { parseCredits } from '../domain/credits';
 import type { Closing, JobState, ParkedFor, Rejection, ReportedCost, RunReport } from '../domain/job';
@@ -38,6 +39,7 @@ import {
   reservationUpdate,
   runReportedSignal,
 } from './messages';
+import { endOfRuns, type RunEnded, runAll } from './runs';
 import { BILLING_STATE } from './searchAttributes';
 import { session } from './session';
 
@@ -72,6 +74,8 @@ class JobRun {
   private forecast = '0';
   private needs = '0';
   private parkedFor: ParkedFor | null = null;
+  /** Which runs stand still; the job is parked while any does. */
+  private readonly parkedRuns = new Set<number>();
   private parkedAtMs = 0;
   /** How often more was asked for, and how often more was reserved. */
   private topUpsAsked = 0;
@@ -179,19 +183,56 @@ class JobRun {
         staticSummary: `session of ${this.input.service}`,
       });
     }
+    const { runs = 1 } = this.input;
+    if (runs === 1) return this.attemptsOf('run', `run ${this.input.service}`).run({ jobId });
+    return this.workOnRuns(runs);
+  }
+
+  /** The attempts of one run, one after the other until one ends. */
+  private attemptsOf(activityId: string, summary: string) {
     const { timeLimitSeconds, heartbeatSeconds, parkedGraceSeconds } = this.input;
-    const { run } = proxyActivities<RunActivities>({
-      activityId: 'run',
-      taskQueue: this.input.taskQueue ?? EMBEDDED_TASK_QUEUE,
+    return proxyActivities<RunActivities>({
+      activityId,
+      taskQueue: this.taskQueue,
       heartbeatTimeout: `${heartbeatSeconds} seconds`,
       // Parked time counts here and not in the job's own limit; the runner enforces that one.
       startToCloseTimeout: `${timeLimitSeconds + 2 * parkedGraceSeconds + 3_600} seconds`,
       retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: ATTEMPTS_MAX },
       // The last usage must be written before the job settles.
       cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-      summary: `run ${this.input.service}`,
+      summary,
     });
-    return run({ jobId });
+  }
+
+  private get taskQueue(): string {
+    return this.input.taskQueue ?? EMBEDDED_TASK_QUEUE;
+  }
+
+  /** Each run to its end, a few at a time, then the table that compares them. A run that fails ends nothing but itself. */
+  private async workOnRuns(runs: number): Promise<RunOutcome> {
+    const { jobId, service } = this.input;
+    const ended = await runAll(runs, async (run): Promise<RunEnded> => {
+      const { run: attempt } = this.attemptsOf(run === 1 ? 'run' : `run-${run}`, `run ${run} of ${runs} of ${service}`);
+      try {
+        return { run, ...(await attempt({ jobId, run })) };
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        return { run, end: 'platform-failed', message: String(rootCause(error) ?? 'the run failed') };
+      } finally {
+        this.goOn(run);
+      }
+    });
+    const outcome = endOfRuns(ended);
+    if (outcome.end === 'platform-failed') throw ApplicationFailure.nonRetryable(outcome.message);
+    const { combineRuns } = proxyActivities<CombiningActivities>({
+      activityId: 'combine',
+      taskQueue: this.taskQueue,
+      startToCloseTimeout: '1 minute',
+      retry: { initialInterval: '500ms', maximumInterval: '10s' },
+      summary: 'compare the runs in a table',
+    });
+    await combineRuns({ jobId });
+    return { end: outcome.end, message: outcome.message };
   }
 
   private async waitForSomething(): Promise<void> {
@@ -292,10 +333,12 @@ class JobRun {
     switch (report.kind) {
       case 'usage':
         this.noteCost(report);
-        this.attention = true;
+        // Several runs see the same shortage at once: what the first had reserved answers the others too.
+        this.attention ||= (this.input.runs ?? 1) === 1 || parseCredits(this.needs) > parseCredits(this.reserved);
         break;
       case 'parked':
         this.noteCost(report);
+        this.parkedRuns.add(report.run ?? 1);
         if (!this.parkedFor) this.parkedAtMs = Date.now();
         this.parkedFor = report.parkedFor;
         this.attention = true;
@@ -303,13 +346,20 @@ class JobRun {
         break;
       case 'resumed':
       case 'restarted':
-        this.parkedFor = null;
         this.note =
           report.kind === 'restarted' ? `Attempt ${report.attempt} started; earlier ones are not charged.` : '';
-        this.enter('running');
+        this.goOn(report.run ?? 1);
         break;
     }
     this.show();
+  }
+
+  /** A run goes on or has ended: the job does when none is parked any more. */
+  private goOn(run: number): void {
+    this.parkedRuns.delete(run);
+    if (this.parkedRuns.size > 0) return;
+    this.parkedFor = null;
+    this.enter('running');
   }
 
   private noteCost({ metered, forecast, needs = forecast }: ReportedCost): void {

@@ -27,6 +27,8 @@ export interface JobInput {
   readonly parkedGraceSeconds: number;
   /** Where the run is taken from; without it from the embedded runner's. */
   readonly taskQueue?: string;
+  /** How many runs the job is made of; one without it. */
+  readonly runs?: number;
   /** It is a configuration session, which a workflow keeps and no engine runs. */
   readonly isSession?: boolean;
 }

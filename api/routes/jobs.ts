@@ -108,7 +108,7 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
           status: 200,
           body: {
             jobId: job.id,
-            attempts: await attemptsOf(db, job.id),
+            attempts: (await attemptsOf(db, job.id)).map(({ progress: _, ...attempt }) => attempt),
             usage: usage.map((one) => ({ ...one, rated: meters.get(one.meter)?.rated ?? false })),
           },
         };

@@ -17,6 +17,7 @@ export const HISTORIES = [
   'rejected',
   'grace-elapsed',
   'restarted-attempt',
+  'several-runs',
   'reserved-by-the-regular-activity',
   'withdrawal-to-its-end',
   'withdrawal-rescinded-and-continued',

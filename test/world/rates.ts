@@ -1,12 +1,25 @@
 /** A service of tests whose amounts can be added up in the head: one round costs one credit. */
 import { z } from 'zod';
 import { parseInstant } from '../../domain/instant';
-import type { RateCard } from '../../domain/rateCard';
+import type { RateCard, ServiceRates } from '../../domain/rateCard';
 import { wholeUnits } from '../../domain/usage';
 import type { Service } from '../../services/service';
 
 export const METER = 'rounds';
 export const CARD_VERSION = 1000;
+
+const TERMS: Pick<ServiceRates, 'rounding' | 'reserves' | 'policy'> = {
+  rounding: 'microcredit-up',
+  reserves: 'expected',
+  policy: {
+    completed: { pays: 'actual' },
+    cancelled: { pays: 'actual' },
+    'input-failed': { pays: 'nothing' },
+    'platform-failed': { pays: 'nothing' },
+    'time-limit': { pays: 'actual' },
+    'out-of-credits': { pays: 'actual' },
+  },
+};
 
 export const CARD: RateCard = {
   version: CARD_VERSION,
@@ -16,16 +29,12 @@ export const CARD: RateCard = {
     {
       service: 'rounds',
       rates: [{ meter: METER, unit: 'round', model: { kind: 'per-unit', price: '1' } }],
-      rounding: 'microcredit-up',
-      reserves: 'expected',
-      policy: {
-        completed: { pays: 'actual' },
-        cancelled: { pays: 'actual' },
-        'input-failed': { pays: 'nothing' },
-        'platform-failed': { pays: 'nothing' },
-        'time-limit': { pays: 'actual' },
-        'out-of-credits': { pays: 'actual' },
-      },
+      ...TERMS,
+    },
+    {
+      service: 'injection-moulding',
+      rates: [{ meter: 'doeRuns', unit: 'run', model: { kind: 'per-unit', price: '20' } }],
+      ...TERMS,
     },
   ],
 };

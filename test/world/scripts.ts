@@ -3,6 +3,7 @@
  * do. Attempts, usage and their ends are written to the real database, so the billing of such a job is real.
  */
 import { ApplicationFailure, Context, heartbeat } from '@temporalio/activity';
+import type { CombiningActivities } from '../../activities/combineRuns';
 import type { RunActivities, RunOutcome } from '../../activities/run';
 import { type AttemptOutcome, allowanceOf, beginAttempt, endAttempt, reportUsage } from '../../db/attempts';
 import { parkJob, resumeJob } from '../../db/billing';
@@ -25,20 +26,22 @@ export function createScriptedRun(options: {
   db: Db;
   tell: Tell;
   scripts: ReadonlyMap<string, Script>;
-}): RunActivities {
+}): RunActivities & CombiningActivities {
   const { db, tell, scripts } = options;
   return {
-    async run({ jobId }) {
+    /** Scripts write no results, so there is nothing to compare. */
+    async combineRuns() {},
+    async run({ jobId, run = 1 }) {
       const script = scripts.get(jobId);
       if (!script) throw ApplicationFailure.nonRetryable(`job ${jobId} has no script`);
       const beating = setInterval(() => heartbeat(), BEAT_MS);
       try {
         const at = now();
-        const number = await beginAttempt(db, { jobId, runner: 'scripted', worker: 'test', at });
+        const number = await beginAttempt(db, { jobId, run, runner: 'scripted', worker: 'test', at });
         if (typeof number !== 'number') {
           throw ApplicationFailure.nonRetryable(`the billing of job ${jobId} is closed or its work done`);
         }
-        return await script(new ScriptedAttempt(db, tell, jobId, number));
+        return await script(new ScriptedAttempt(db, tell, jobId, run, number));
       } finally {
         clearInterval(beating);
       }
@@ -55,13 +58,14 @@ export class ScriptedAttempt {
     private readonly db: Db,
     private readonly tell: Tell,
     readonly jobId: string,
+    readonly run: number,
     readonly number: number,
   ) {}
 
   /** Meters so many more rounds and tells the workflow. */
   async use(rounds: number, fraction: number): Promise<void> {
     await this.meter(rounds, fraction);
-    await this.tell(this.jobId, { kind: 'usage', ...this.cost(fraction) });
+    await this.tell(this.jobId, { run: this.run, kind: 'usage', ...this.cost(fraction) });
   }
 
   /** Meters without telling anybody. */
@@ -81,24 +85,24 @@ export class ScriptedAttempt {
   async park(parkedFor: ParkedFor, fraction: number): Promise<void> {
     const { jobId } = this;
     await parkJob(this.db, { jobId, parkedFor, message: `parked for ${parkedFor}`, at: now() });
-    await this.tell(jobId, { kind: 'parked', parkedFor, ...this.cost(fraction) });
+    await this.tell(jobId, { run: this.run, kind: 'parked', parkedFor, ...this.cost(fraction) });
   }
 
   async resume(): Promise<void> {
     await resumeJob(this.db, { jobId: this.jobId, at: now() });
-    await this.tell(this.jobId, { kind: 'resumed' });
+    await this.tell(this.jobId, { run: this.run, kind: 'resumed' });
   }
 
   /** Tells the workflow that this attempt begins anew. */
   restart(): Promise<void> {
-    return this.tell(this.jobId, { kind: 'restarted', attempt: this.number });
+    return this.tell(this.jobId, { run: this.run, kind: 'restarted', attempt: this.number });
   }
 
   /** Waits until so many credits are reserved for the job. */
   async reserved(credits: string): Promise<void> {
     const enough = parseCredits(credits);
     await eventually(`${credits} credits reserved for job ${this.jobId}`, async () => {
-      const allowance = await allowanceOf(this.db, this.jobId);
+      const allowance = await allowanceOf(this.db, this.jobId, this.number);
       return allowance !== null && allowance.reserved >= enough;
     });
   }

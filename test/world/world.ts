@@ -83,6 +83,8 @@ export interface Order {
   /** The bytes of the input file. */
   readonly input?: Buffer;
   readonly timeLimitSeconds?: number;
+  /** One when absent. */
+  readonly runs?: number;
   readonly heartbeatSeconds?: number;
   readonly parkedGraceSeconds?: number;
   /** How long ago the job was submitted. */
@@ -280,6 +282,7 @@ export class World {
       comment: '',
       project: null,
       route: null,
+      runs: order.runs ?? 1,
       submittedAt: addMilliseconds(now(), -(order.submittedAgoMs ?? 0)),
     });
     if (script) this.scripts.set(jobId, script);
@@ -296,6 +299,7 @@ export class World {
         timeLimitSeconds,
         heartbeatSeconds: order.heartbeatSeconds ?? 5,
         parkedGraceSeconds: order.parkedGraceSeconds ?? 86_400,
+        ...(order.runs !== undefined && { runs: order.runs }),
       },
     };
     const handle = this.client.workflow.getHandle<typeof job>(jobWorkflowId(jobId));
