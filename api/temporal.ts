@@ -15,6 +15,7 @@ import { contractWorkflowId } from '../domain/contract';
 import type { ContractAnswer } from '../domain/contractProgress';
 import { BillingError, REFUSALS, type RefusalCode } from '../domain/errors';
 import { jobWorkflowId } from '../domain/job';
+import { RUNNERS, taskQueueOf } from '../domain/route';
 import { sessionWorkflowId } from '../domain/session';
 import { withdrawalWorkflowId } from '../domain/withdrawal';
 import type { contract } from '../workflows/contract';
@@ -24,7 +25,6 @@ import {
   contractTouchedSignal,
   contractUpdates,
   creditsArrivedSignal,
-  EMBEDDED_TASK_QUEUE,
   JOBS_TASK_QUEUE,
   raiseCapUpdate,
   reservationUpdate,
@@ -185,19 +185,28 @@ export function temporalWorkflows(client: Client): Workflows {
       const missing: Record<string, string> = {};
       const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = temporal.api.enums.v1.TaskQueueType;
       const parts = [
-        { part: 'jobs worker', name: JOBS_TASK_QUEUE, taskQueueType: TASK_QUEUE_TYPE_WORKFLOW },
-        { part: 'compute worker', name: EMBEDDED_TASK_QUEUE, taskQueueType: TASK_QUEUE_TYPE_ACTIVITY },
+        { part: 'jobs worker', names: [JOBS_TASK_QUEUE], taskQueueType: TASK_QUEUE_TYPE_WORKFLOW },
+        // Whichever runner it is that a compute worker has.
+        {
+          part: 'compute worker',
+          names: RUNNERS.map((runner) => taskQueueOf({ runner, engine: '' })),
+          taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
+        },
       ];
       try {
-        for (const { part, name, taskQueueType } of parts) {
-          const { pollers } = await within(() =>
-            client.workflowService.describeTaskQueue({
-              namespace: client.options.namespace,
-              taskQueue: { name },
-              taskQueueType,
-            }),
+        for (const { part, names, taskQueueType } of parts) {
+          const queues = await within(() =>
+            Promise.all(
+              names.map((name) =>
+                client.workflowService.describeTaskQueue({
+                  namespace: client.options.namespace,
+                  taskQueue: { name },
+                  taskQueueType,
+                }),
+              ),
+            ),
           );
-          if (!pollers?.length) missing[part] = 'no worker polls its task queue';
+          if (!queues.some(({ pollers }) => pollers?.length)) missing[part] = 'no worker polls its task queue';
         }
       } catch (error) {
         missing.temporal = error instanceof Error ? error.message : String(error);

@@ -16,11 +16,12 @@ import { createEmbeddedRunner } from '../runners/embedded';
 import { createExternalRunner, type ExternalBoard } from '../runners/external';
 import type { Runner } from '../runners/runner';
 import { canSandbox, createSandboxRunner, programsOffered } from '../runners/sandbox';
+import { createSlurmRunner } from '../runners/slurm';
 import { SERVICES } from '../services';
 import { withAddedServices } from '../services/added';
 import type { Engine } from '../services/service';
 import { runReportedSignal } from '../workflows/messages';
-import { type Config, databaseUrl } from './config';
+import { type Config, ConfigError, databaseUrl } from './config';
 import { logger, logTemporal, now, runUntilSignalled, temporalClient, temporalConnection } from './processParts';
 
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
@@ -72,9 +73,7 @@ export async function serveCompute(config: Config): Promise<void> {
     },
     log,
   };
-  const runners = (await runnersOf(workFolder, createExternalBoard({ db, store, now }))).filter(
-    ({ name }) => config.runners?.includes(name) ?? true,
-  );
+  const runners = await runnersOf(config, workFolder, createExternalBoard({ db, store, now }));
   const workers: Worker[] = [];
   for (const offered of runners) {
     const { runner, slots } = offered;
@@ -107,7 +106,8 @@ export async function serveCompute(config: Config): Promise<void> {
   await db.destroy();
 }
 
-async function runnersOf(workFolder: string, board: ExternalBoard): Promise<Offered[]> {
+/** The runners of this worker: those that were asked for, or all that need nobody to set them up. */
+async function runnersOf({ runners, slurm }: Config, workFolder: string, board: ExternalBoard): Promise<Offered[]> {
   const enginesFolder = join(packageRoot(), 'dist', 'engines');
   const here = createSlots(availableParallelism());
   const places = { enginesFolder, workFolder };
@@ -117,7 +117,7 @@ async function runnersOf(workFolder: string, board: ExternalBoard): Promise<Offe
     programs: programsOffered(),
     slots: here,
   };
-  return [
+  const known: Offered[] = [
     ...((await canSandbox()) ? [sandbox] : []),
     { name: 'embedded', runner: createEmbeddedRunner(places), programs: [], slots: here },
     // What computes elsewhere takes no processor here.
@@ -128,6 +128,16 @@ async function runnersOf(workFolder: string, board: ExternalBoard): Promise<Offe
       slots: createSlots(RUNS_HELD_MAX),
     },
   ];
+  if (runners?.includes('slurm')) {
+    // The nodes have what this machine has: they share its file system.
+    const programs = (await canSandbox()) ? programsOffered() : [];
+    const runner = createSlurmRunner({ ...places, ...slurm });
+    known.push({ name: 'slurm', runner, programs, slots: createSlots(RUNS_HELD_MAX) });
+  }
+  const wanted = known.filter(({ name }) => runners?.includes(name) ?? true);
+  const missing = runners?.find((name) => wanted.every((one) => one.name !== name));
+  if (missing !== undefined) throw new ConfigError(`HOLDFAST_RUNNERS asks for ${missing}, which does not work here.`);
+  return wanted;
 }
 
 /** Those of all engines that a runner can run here. */

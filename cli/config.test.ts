@@ -33,6 +33,7 @@ test('an empty environment gives the embedded defaults', () => {
     publicUrl: undefined,
     servicesFolder: undefined,
     runners: undefined,
+    slurm: {},
     logLevel: 'info',
   });
 });
@@ -58,6 +59,7 @@ test.each([
   ['HOLDFAST_HOST', 'a/b'],
   ['HOLDFAST_OBJECTS', 'gs://bucket'],
   ['HOLDFAST_RUNNERS', 'embedded,cloud'],
+  ['HOLDFAST_SLURM_PARTITION', 'a b'],
   ['HOLDFAST_RUNNERS', 'embedded,embedded'],
   ['HOLDFAST_INPUT_BYTES_MAX', '0'],
   ['HOLDFAST_INPUT_BYTES_MAX', '9007199254740993'],

@@ -46,6 +46,8 @@ export interface Config {
   readonly servicesFolder: string | undefined;
   /** The runners that a compute worker offers; undefined means all that it can. */
   readonly runners: readonly RunnerName[] | undefined;
+  /** Where jobs of Slurm go, where that is not the cluster’s own choice. */
+  readonly slurm: { readonly partition?: string; readonly account?: string };
   readonly logLevel: LogLevel;
 }
 
@@ -99,6 +101,10 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, workingDirector
     publicUrl: settings.HOLDFAST_PUBLIC_URL?.replace(/\/+$/, ''),
     servicesFolder:
       settings.HOLDFAST_SERVICES === undefined ? undefined : resolve(workingDirectory, settings.HOLDFAST_SERVICES),
+    slurm: {
+      ...(settings.HOLDFAST_SLURM_PARTITION !== undefined && { partition: settings.HOLDFAST_SLURM_PARTITION }),
+      ...(settings.HOLDFAST_SLURM_ACCOUNT !== undefined && { account: settings.HOLDFAST_SLURM_ACCOUNT }),
+    },
     runners: settings.HOLDFAST_RUNNERS?.split(',') as RunnerName[] | undefined,
     logLevel: settings.HOLDFAST_LOG_LEVEL,
   };
@@ -131,6 +137,8 @@ export function environmentOf(config: Config): Record<string, string> {
     HOLDFAST_PUBLIC_URL: config.publicUrl,
     HOLDFAST_SERVICES: config.servicesFolder,
     HOLDFAST_RUNNERS: config.runners?.join(','),
+    HOLDFAST_SLURM_PARTITION: config.slurm.partition,
+    HOLDFAST_SLURM_ACCOUNT: config.slurm.account,
     HOLDFAST_LOG_LEVEL: config.logLevel,
   };
   return Object.fromEntries(
@@ -171,6 +179,10 @@ const postgresUrl = z
   .string()
   .refine(isPostgresUrl, 'a PostgreSQL address such as postgres://user:password@host:5432/database')
   .optional();
+
+const slurmName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a name of letters, digits, dots, dashes and underscores');
 
 const variables = z.object({
   DATABASE_URL: postgresUrl,
@@ -228,6 +240,8 @@ const variables = z.object({
     .string()
     .refine(isRunners, `some of ${RUNNERS.join(', ')}, each once`)
     .optional(),
+  HOLDFAST_SLURM_PARTITION: slurmName.optional(),
+  HOLDFAST_SLURM_ACCOUNT: slurmName.optional(),
   HOLDFAST_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
 
