@@ -8,6 +8,7 @@ import { runAgent } from '../cli/agent';
 import { DEMO } from '../db/seed';
 import { packageRoot } from '../dev/root';
 import { createEmbeddedRunner } from '../runners/embedded';
+import { type Claimed, claimerOf } from '../test/api/claimer';
 import { NETLIST, scene } from '../test/api/inputs';
 import { type Heard, startApi, type TestApi } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
@@ -33,37 +34,9 @@ beforeAll(async () => {
 
 afterAll(() => api?.close());
 
-interface Claimed {
-  readonly token: string;
-  readonly jobId: string;
-  readonly attempt: number;
-}
-
-async function claim(...engines: string[]): Promise<Claimed | null> {
-  const answer = await api.ask('POST', '/v1/external/claims', {
-    as: 'compute',
-    key: null,
-    json: { agent: `cluster of ${engines.join(', ')}`, engines },
-  });
-  return answer.body.claim;
-}
-
-/** Claims the next run of some engines, of a job if it must be that one's. */
-async function claimed(engine: string, jobId?: string): Promise<Claimed> {
-  let found: Claimed | null = null;
-  await eventually(`a run of ${engine}`, async () => {
-    found = await claim(engine);
-    return found !== null && (jobId === undefined || found.jobId === jobId);
-  });
-  return found as unknown as Claimed;
-}
-
-const say = ({ token }: Claimed, what: string, json: unknown): Promise<Heard> =>
-  api.ask('POST', `/v1/external/${what}`, { as: 'compute', key: null, json, headers: { 'Attempt-Token': token } });
-const beat = (run: Claimed, seq: number, counters: Record<string, number>, more: Record<string, unknown> = {}) =>
-  say(run, 'heartbeat', { seq, fraction: Math.min(0.9, 0.1 * seq), counters, ...more });
+const { claim, claimed, beat, end, told } = claimerOf(() => api);
 const done = (run: Claimed, counters: Record<string, number>, more: Record<string, unknown> = {}) =>
-  say(run, 'end', { kind: 'completed', counters, ...more });
+  end(run, 'completed', counters, more);
 
 async function submit(service: string, more: Record<string, unknown> = {}): Promise<string> {
   const input = service === 'simulation' ? netlist : picture;
@@ -169,16 +142,14 @@ it('a run above its cap is told to stand still, and to go on when more is agreed
   const parameters = { width: 2000, height: 2000, quality: 'final' };
   const id = await submit('rendering', { parameters, expected: '1', maxCredits: '2' });
   const run = await claimed('render', id);
-  const wants = async (seq: number, more = {}) => (await beat(run, seq, { pixels: 3_000_000 }, more)).body.wants;
-  let seq = 0;
-  await eventually('the wish to suspend', async () => (await wants(++seq)) === 'suspend');
-  await beat(run, ++seq, { pixels: 3_000_000 }, { isSuspended: true });
+  const pixels = 3_000_000;
+  let seq = await told(run, 'suspend', { pixels }, 0);
   await eventually('parked', async () => {
-    await beat(run, ++seq, { pixels: 3_000_000 }, { isSuspended: true });
+    await beat(run, ++seq, { pixels }, { isSuspended: true });
     return (await jobOf(id)).state === 'parked';
   });
   await api.ask('POST', `/v1/jobs/${id}/raise-cap`, { json: { maxCredits: '4' } });
-  await eventually('the wish to go on', async () => (await wants(++seq, { isSuspended: true })) === 'run');
+  seq = await told(run, 'run', { pixels }, seq, true);
   await beat(run, ++seq, { pixels: 3_500_000 });
   await done(run, { pixels: 4_000_000 });
   expect(await settled(id)).toMatchObject({ charged: '4' });
@@ -189,16 +160,15 @@ it('a cancelled run is told to stop, and what it did until then is charged', asy
   const run = await claimed('render', id);
   await beat(run, 1, { pixels: 1_000_000 });
   await api.ask('POST', `/v1/jobs/${id}/cancel`);
-  let seq = 1;
-  await eventually('the wish to stop', async () => (await beat(run, ++seq, {})).body.wants === 'stop');
-  await say(run, 'end', { kind: 'stopped', counters: { pixels: 1_200_000 } });
+  await told(run, 'stop', {}, 1);
+  await end(run, 'stopped', { pixels: 1_200_000 });
   expect(await settled(id)).toMatchObject({ reason: 'cancelled', charged: '1' });
 });
 
 it('an input that the claimer finds wrong is free', async () => {
   const id = await submit('simulation');
   const run = await claimed('spice', id);
-  await say(run, 'end', { kind: 'input-failed', message: 'line 3: no such element', counters: {} });
+  await end(run, 'input-failed', {}, { message: 'line 3: no such element' });
   expect(await settled(id)).toMatchObject({ state: 'released', message: 'line 3: no such element' });
 });
 

@@ -112,6 +112,8 @@ export interface StartApi {
   readonly ledger?: LedgerOptions;
   /** What may be given back of a charge without a second person. */
   readonly refundApprovalAbove?: Credits;
+  /** How long a parked job waits. */
+  readonly parkedGraceSeconds?: number;
   /** What the API asks instead of Temporal, made from what it would ask. */
   readonly workflows?: (temporal: Workflows) => Workflows;
 }
@@ -146,7 +148,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     settings: {
       inputBytesMax: INPUT_BYTES_MAX,
       heartbeatSeconds: 5,
-      parkedGraceSeconds: 60,
+      parkedGraceSeconds: options.parkedGraceSeconds ?? 60,
       refundApprovalAbove: options.refundApprovalAbove ?? parseCredits('1000'),
       temporalUiUrl: 'http://127.0.0.1:8233',
     },
