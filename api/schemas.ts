@@ -251,6 +251,7 @@ export const externalEnd = z
   .strictObject({
     kind: z.enum(['completed', 'stopped', 'input-failed', 'engine-failed']),
     message: text(2000).default(''),
+    log: z.string().max(16_384).default('').describe('The end of the engine’s own log.'),
     counters: workCounters,
     statistics: workCounters.nullable().default(null).describe('Counters as the program itself states them.'),
   })

@@ -33,6 +33,7 @@ export interface AgentOptions {
   /** Aborted to end the agent; what it computes is stopped and given back. */
   readonly signal: AbortSignal;
   readonly heartbeatMs?: number;
+  readonly claimEveryMs?: number;
 }
 
 const CLAIM_EVERY_MS = 1_000;
@@ -43,7 +44,7 @@ const PATIENCE_MS = 90_000;
 
 /** Claims and computes runs until the signal comes. */
 export async function runAgent(options: AgentOptions): Promise<void> {
-  const { engines, name, runsMax, signal, log, workFolder } = options;
+  const { engines, name, runsMax, signal, log, workFolder, claimEveryMs = CLAIM_EVERY_MS } = options;
   await mkdir(workFolder, { recursive: true });
   const running = new Set<Promise<unknown>>();
   while (!signal.aborted) {
@@ -55,7 +56,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       void one.then(() => running.delete(one));
       continue;
     }
-    await delay(CLAIM_EVERY_MS, undefined, { signal }).catch(() => {});
+    await delay(claimEveryMs, undefined, { signal }).catch(() => {});
   }
   await Promise.all(running);
 }
@@ -157,7 +158,8 @@ class ClaimedRun {
       await this.send('PUT', target, { file: path });
     }
     const kind = end.kind === 'time-limit' ? 'stopped' : end.kind;
-    await this.send('POST', '/v1/external/end', { json: { kind, message: end.message, counters, statistics } });
+    const { message, log } = end;
+    await this.send('POST', '/v1/external/end', { json: { kind, message, log: printable(log), counters, statistics } });
   }
 
   /** Asks until there is an answer, for as long as somebody would still listen. */
@@ -174,6 +176,11 @@ class ClaimedRun {
       await delay(HEARTBEAT_MS);
     }
   }
+}
+
+/** A log may be anything; a database keeps no NUL. */
+function printable(log: string): string {
+  return log.replaceAll('\0', '');
 }
 
 interface Body {

@@ -45,6 +45,7 @@ export interface ExternalState extends ExternalKey {
   readonly heardAt: Instant | null;
   readonly endKind: ExternalEnd | null;
   readonly message: string | null;
+  readonly log: string;
   readonly statistics: Readonly<Record<string, number>> | null;
   readonly results: readonly ExternalResult[];
 }
@@ -85,7 +86,8 @@ export function externalStates(db: Db, keys: readonly ExternalKey[]): Promise<Ex
     db,
     `select r.job_id as "jobId", r.attempt, r.claimed_at as "claimedAt", r.agent, r.is_suspended as "isSuspended", r.seq,
        r.fraction, r.counters, r.cpu_seconds as "cpuSeconds", r.peak_memory_bytes::double precision as "peakMemoryBytes",
-       r.heard_at as "heardAt", r.end_kind as "endKind", r.message, r.statistics,
+       r.heard_at as "heardAt", r.end_kind as "endKind", r.message, r.log,
+       r.statistics,
        coalesce(
          (
            select jsonb_agg(jsonb_build_object('name', f.name, 'digest', f.digest, 'size', f.size, 'mediaType', f.media_type))
@@ -187,6 +189,7 @@ export async function endExternalRun(
   end: {
     kind: ExternalEnd;
     message: string;
+    log: string;
     counters: Readonly<Record<string, number>>;
     statistics: Readonly<Record<string, number>> | null;
   },
@@ -195,12 +198,13 @@ export async function endExternalRun(
   const noted = await firstRow(
     db,
     `update external_runs r
-     set end_kind = ?, message = ?, statistics = ?::jsonb, counters = ${MERGED}, ended_at = ?, heard_at = ?
+     set end_kind = ?, message = ?, log = ?, statistics = ?::jsonb, counters = ${MERGED}, ended_at = ?, heard_at = ?
      where token_hash = ? and ${OPEN}
      returning 1`,
     [
       end.kind,
       end.message,
+      end.log,
       end.statistics === null ? null : JSON.stringify(end.statistics),
       ...mergedBindings(end.counters),
       at,

@@ -309,6 +309,7 @@ create table external_runs (
   heard_at timestamp with time zone,
   end_kind text,
   message text,
+  log text not null default ''::text,
   statistics jsonb,
   ended_at timestamp with time zone,
   closed_at timestamp with time zone,

@@ -7,7 +7,7 @@ import { RunCgroup } from './cgroups';
 import { createEmbeddedRunner } from './embedded';
 import { createSandboxRunner } from './sandbox';
 import { createSlurmRunner } from './slurm';
-import type { Capability } from './testing/behaviour';
+import { type Capability, LACKS } from './testing/behaviour';
 import { BEHAVIOURS, describeRunner } from './testing/conformance';
 import { missingSlurmPrograms, SlurmCluster } from './testing/slurmCluster';
 
@@ -27,13 +27,6 @@ afterAll(async () => {
   rmSync(clusterFolder, { recursive: true, force: true });
 });
 
-/** What each runner does not claim. */
-const RUNNERS: Readonly<Record<string, readonly Capability[]>> = {
-  embedded: ['walls'],
-  sandbox: [],
-  slurm: [],
-};
-
 /** Without one, a process that leaves its parent, group and session is nobody's. */
 const hasCgroups = new RunCgroup({ memoryBytesMax: 2 ** 30, processesMax: 10 });
 afterAll(() => hasCgroups.remove());
@@ -42,7 +35,7 @@ const notHere = hasCgroups.folders.length > 0 ? {} : { contains: 'no control gro
 describeRunner('embedded', {
   create: createEmbeddedRunner,
   host: [host, 'embedded'],
-  lacks: RUNNERS.embedded ?? [],
+  lacks: LACKS.embedded ?? [],
   notHere,
 });
 describeRunner('sandbox', {
@@ -63,9 +56,9 @@ describeRunner('slurm', {
 });
 
 it('the table of docs/runners.md is what is tried here', () => {
-  const claims = (name: string, needs?: Capability) => (needs && RUNNERS[name]?.includes(needs) ? '—' : 'yes');
+  const claims = (name: string, needs?: Capability) => (needs && LACKS[name]?.includes(needs) ? '—' : 'yes');
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const names = Object.keys(RUNNERS);
+  const names = Object.keys(LACKS);
   const rows = Object.values(BEHAVIOURS).flatMap((group) =>
     group.map(({ title, needs }) => row([title, ...names.map((name) => claims(name, needs))])),
   );

@@ -25,6 +25,7 @@ export interface ExternalLook extends RunKey {
   readonly heardAt: string | null;
   readonly endKind: 'completed' | 'stopped' | 'input-failed' | 'engine-failed' | null;
   readonly message: string | null;
+  readonly log: string;
   readonly statistics: Counters | null;
   readonly results: readonly { readonly name: string; readonly digest: string; readonly mediaType: string }[];
 }
@@ -164,8 +165,9 @@ class ExternalRun implements Run {
       this.#heardAt = look.heardAt;
       this.#silentSince = now;
     }
+    const before = this.snapshot();
     this.#look = look;
-    if (isNews) for (const listener of this.#listeners) listener();
+    if (hasProgressed(before, this.snapshot())) for (const listener of this.#listeners) listener();
     for (const check of [...this.#waiting]) check();
     if (look.endKind !== null) {
       void this.#finish(look);
@@ -234,7 +236,7 @@ class ExternalRun implements Run {
       ...this.snapshot(),
       ...this.#judge(last),
       results,
-      log: '',
+      log: last?.log ?? '',
       ...(last?.statistics && { statistics: last.statistics }),
     });
   }
@@ -255,6 +257,12 @@ class ExternalRun implements Run {
     if (said === 'stopped') return { kind: 'engine-failed', message: 'The engine was stopped by somebody else.' };
     return { kind: 'engine-failed', message: look?.message ?? 'The engine failed.' };
   }
+}
+
+/** Whether there is more work to tell of; that the claimer is alive is no progress. */
+function hasProgressed(before: RunSnapshot, now: RunSnapshot): boolean {
+  if (now.fraction > before.fraction) return true;
+  return Object.entries(now.counters).some(([name, value]) => value > (before.counters[name] ?? 0));
 }
 
 const AGAIN_MS = 500;

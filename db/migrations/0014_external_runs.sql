@@ -30,6 +30,8 @@ create table external_runs (
   -- What the claimer says of its end.
   end_kind text constraint external_run_end_is_known check (end_kind in ('completed', 'stopped', 'input-failed', 'engine-failed')),
   message text,
+  -- The end of the engine's own log.
+  log text not null default '',
   statistics jsonb,
   ended_at timestamptz,
   -- From here on nothing that is reported counts.

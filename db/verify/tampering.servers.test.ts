@@ -80,9 +80,19 @@ const OTHER_TABLES = [
 
 /** Columns that nothing else repeats; `docs/ledger.md` lists them. */
 const UNPROVABLE: Readonly<Record<string, readonly string[]>> = {
-  attempts: ['runner', 'worker', 'started_at', 'ended_at', 'message'],
+  attempts: ['runner', 'worker', 'started_at', 'ended_at', 'message', 'run', 'progress'],
   charges: ['recorded_at'],
-  jobs: ['input_name', 'time_limit_seconds', 'comment', 'progress', 'revision', 'runner', 'engine', 'submitted_at'],
+  jobs: [
+    'input_name',
+    'time_limit_seconds',
+    'comment',
+    'progress',
+    'revision',
+    'runner',
+    'engine',
+    'runs',
+    'submitted_at',
+  ],
   pools: ['terms'],
   quotes: ['facts', 'quoted_at', 'valid_until'],
   rate_cards: ['published_by', 'recorded_at'],

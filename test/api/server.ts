@@ -29,7 +29,7 @@ import { temporalWorkflows } from '../../api/temporal';
 import type { Workflows } from '../../api/workflowsPort';
 import { connect, type Db } from '../../db/client';
 import { type Ledger, type LedgerOptions, openLedger } from '../../db/ledger';
-import { openFolderStore } from '../../db/objectStore';
+import { type ObjectStore, openFolderStore } from '../../db/objectStore';
 import { type DEMO, type DemoKey, seed } from '../../db/seed';
 import { createTestDatabase } from '../../db/testing/database';
 import { brokenInvariants } from '../../db/testing/invariants';
@@ -84,6 +84,7 @@ export interface TestApi {
   /** Another ledger of the same database than the API's. */
   readonly ledger: Ledger;
   readonly keys: Readonly<Record<string, DemoKey>>;
+  readonly store: ObjectStore;
   /** What the API takes for the present, as a distance from the real one. */
   readonly clock: { aheadMs: number };
   readonly client: Client;
@@ -226,6 +227,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     ledger: database.ledger,
     keys,
     clock,
+    store: dependencies.store,
     client,
     ask,
     async upload(text, { as = 'submitter', name = 'input.cir', mediaType = 'text/x-spice' } = {}) {

@@ -51,6 +51,7 @@ export const ends: readonly Behaviour[] = [
   fails('is killed by somebody else', [{ do: 'die', signal: 'SIGKILL' }], 'The engine was ended by SIGKILL.'),
   {
     title: 'cannot be started when there is no such engine',
+    needs: 'owns',
     async verify(bed) {
       const start = (name: string) => bed.start([], { engine: { name, onLostAttempt: 'restart' } });
       await expect(start('nowhere')).rejects.toThrow('ENOENT');

@@ -24,6 +24,7 @@ export const stopping: readonly Behaviour[] = [
   },
   {
     title: 'kills an engine that ignores the request to stop',
+    needs: 'owns',
     async verify(bed) {
       const spec = bed.spec([{ do: 'onTerm', steps: [] }, { do: 'work' }]);
       const run = await bed.workingSpec(spec);
@@ -102,15 +103,15 @@ export const stopping: readonly Behaviour[] = [
     },
   },
   afterDeath('running', 'run', { do: 'child', program: IDLE, leaves: false }),
-  afterDeath('suspended', 'suspend', { do: 'child', program: IDLE, leaves: false }, 'suspend'),
+  afterDeath('suspended', 'suspend', { do: 'child', program: IDLE, leaves: false }),
   afterDeath('running, even what left it', 'run', { do: 'daemon' }, 'contains'),
 ];
 
 /** The engine takes no notice that its watcher is gone. */
-function afterDeath(what: string, mode: string, other: Step, needs?: Capability): Behaviour {
+function afterDeath(what: string, mode: string, other: Step, needs: Capability = 'owns'): Behaviour {
   return {
     title: `leaves no process when its worker was killed while it was ${what}, once another swept`,
-    ...(needs && { needs }),
+    needs,
     async verify(bed: Bed) {
       const spec = bed.spec([other, { do: 'work' }], { outlivesItsWatcher: true });
       const { enginesFolder, workFolder } = bed.place;
