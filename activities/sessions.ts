@@ -60,6 +60,7 @@ export function createSessionActivities({ db, store }: { db: Db; store: ObjectSt
       const stored = await store.put(Readable.from([bytes]), RESULT_BYTES_MAX);
       const file = { ...stored, jobId, attempt, name: 'configuration.json', mediaType: 'application/json' };
       await addResult(db, file);
+      await reportUsage(db, { jobId, attempt, seq: 2, usage: [], progress: 1_000_000, source: RUNNER, at });
       await endAttempt(db, { jobId, attempt, outcome: 'completed', message, at });
     },
   };

@@ -65,7 +65,7 @@ it('costs one credit, however often its page is loaded anew, and keeps what was 
   expect(await open(door)).toMatchObject({ status: 200, body: { id, choices: { colour: 'red' } } });
   expect(await post(id, 'activity', { choices: { handle: 'left' } })).toMatchObject({ status: 200 });
   expect(await post(id, 'close')).toMatchObject({ body: { state: 'ended', endedFor: 'closed' } });
-  expect(await ended(id)).toMatchObject({ state: 'settled', charged: '1', message: 'The session was closed.' });
+  expect(await ended(id)).toMatchObject({ state: 'settled', charged: '1', progress: '1' });
   const configuration = await api.ask('GET', `/v1/jobs/${id}/results/configuration.json`);
   expect(configuration.body).toMatchObject({ design: door, choices: { colour: 'red', handle: 'left' } });
   expect(await post(id, 'activity', {})).toMatchObject({ status: 409, body: { code: 'session_ended' } });
