@@ -28,6 +28,7 @@ import { problem } from '../../api/schemas';
 import { temporalWorkflows } from '../../api/temporal';
 import type { Workflows } from '../../api/workflowsPort';
 import { connect, type Db } from '../../db/client';
+import { offerEngines } from '../../db/computeOffers';
 import { type Ledger, type LedgerOptions, openLedger } from '../../db/ledger';
 import { type ObjectStore, openFolderStore } from '../../db/objectStore';
 import { type DEMO, type DemoKey, seed } from '../../db/seed';
@@ -42,6 +43,7 @@ import { taskQueueOf } from '../../domain/route';
 import { createEmbeddedRunner } from '../../runners/embedded';
 import { createExternalRunner } from '../../runners/external';
 import type { Runner } from '../../runners/runner';
+import { createSandboxRunner, programsOffered } from '../../runners/sandbox';
 import { SERVICES } from '../../services';
 import {
   CONTRACTS_TASK_QUEUE,
@@ -94,6 +96,8 @@ export interface TestApi {
   upload(text: string, options?: { as?: Who; name?: string; mediaType?: string }): Promise<string>;
   startJobsWorker(): Promise<void>;
   startComputeWorker(): Promise<void>;
+  /** A worker of the sandbox, with every program that is installed; it says what it offers. @returns its work folder. */
+  startSandboxWorker(memoryBytesMax: number): Promise<string>;
   /** The worker of what computes elsewhere; a claimer is lost after being silent for so long. */
   startExternalWorker(lostAfterMs: number): Promise<void>;
   /** The worker of contracts and, where a test says how notices go, of withdrawals. */
@@ -195,7 +199,12 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
   }
 
   /** Serves runs through a runner. */
-  async function runWith(taskQueue: string, runner: Runner, slots: Slots): Promise<void> {
+  async function runWith(
+    taskQueue: string,
+    runner: Runner,
+    slots: Slots,
+    { workFolder = join(folder, 'work'), memoryBytesMax = 1024 ** 3 } = {},
+  ): Promise<void> {
     await work(
       await Worker.create({
         connection: await nativeConnection(),
@@ -207,8 +216,8 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
           runner,
           services: SERVICES,
           slots,
-          workFolder: join(folder, 'work'),
-          memoryBytesMax: 1024 ** 3,
+          workFolder,
+          memoryBytesMax,
           worker: 'test',
           now,
           tellWorkflow: (jobId, report) =>
@@ -273,6 +282,22 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
       const workFolder = join(folder, 'work');
       const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder });
       await runWith(EMBEDDED_TASK_QUEUE, runner, createSlots(1));
+    },
+    async startSandboxWorker(memoryBytesMax) {
+      const workFolder = join(folder, 'sandbox');
+      const runner = createSandboxRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder });
+      const installed = programsOffered();
+      const slots = createSlots(2);
+      const engines = [...SERVICES.values()]
+        .flatMap((service) => service.engines)
+        .filter(({ programs = [] }) => programs.every((program) => installed.includes(program)));
+      const routes = engines.map(({ name }) => ({ runner: 'sandbox' as const, engine: name }));
+      const queues = new Set(
+        engines.map(({ name, programs }) => taskQueueOf({ runner: 'sandbox', engine: name }, programs)),
+      );
+      for (const queue of queues) await runWith(queue, runner, slots, { workFolder, memoryBytesMax });
+      await offerEngines(database.db, { worker: 'sandbox', offers: routes, at: now() });
+      return workFolder;
     },
     async startExternalWorker(lostAfterMs) {
       const board = createExternalBoard({ db: database.db, store: dependencies.store, now });
