@@ -109,3 +109,14 @@ it('tells an attempt to stop whose job was released', async () => {
   expect(await recordsOf(jobId)).toEqual([]);
   expect(await attemptsOf(world.db, jobId)).toMatchObject([{ number: 1, outcome: 'lost' }]);
 });
+
+it('meters the highest memory of an attempt as evidence, which never falls', async () => {
+  const { jobId, metering } = await metered();
+  for (const mebibytes of [10, 15, 12]) {
+    await metering.report({ ...counted(1), peakMemoryBytes: mebibytes * 2 ** 20 });
+  }
+  expect((await recordsOf(jobId)).filter(({ meter }) => meter === 'memory')).toEqual([
+    { seq: 1, meter: 'memory', quantity: 10_000_000n },
+    { seq: 2, meter: 'memory', quantity: 5_000_000n },
+  ]);
+});

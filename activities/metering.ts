@@ -6,7 +6,7 @@ import { progressOf } from '../domain/forecast';
 import type { Instant } from '../domain/instant';
 import { quantity, type Usage } from '../domain/usage';
 import type { RunSnapshot } from '../runners/runner';
-import { CPU_METER } from '../services/meters';
+import { COMMON_METERS, CPU_METER, MEMORY_METER } from '../services/meters';
 import type { Service } from '../services/service';
 
 export interface Metering {
@@ -33,7 +33,7 @@ export function createMetering(options: {
   source: string;
 }): Metering {
   const { db, now, service, jobId, attempt, source } = options;
-  const units = new Map([...service.meters, CPU_METER].map(({ name, unit }) => [name, unit]));
+  const units = new Map([...service.meters, ...COMMON_METERS].map(({ name, unit }) => [name, unit]));
   const written = new Map<string, bigint>();
   let seq = 0;
   let usage: readonly Usage[] = [];
@@ -41,8 +41,9 @@ export function createMetering(options: {
   // A report whose answer never came may have been written: it is repeated as it was, under its own number.
   let unanswered: UsageReport | null = null;
 
-  function read({ counters, cpuSeconds, fraction }: RunSnapshot) {
-    return { usage: [...service.usageOf(counters), cpuUsage(cpuSeconds)], progress: progressOf(fraction) };
+  function read({ counters, cpuSeconds, peakMemoryBytes, fraction }: RunSnapshot) {
+    const evidence = [cpuUsage(cpuSeconds), memoryUsage(peakMemoryBytes)];
+    return { usage: [...service.usageOf(counters), ...evidence], progress: progressOf(fraction) };
   }
 
   async function send(report: UsageReport): Promise<Allowance | null | 'unavailable'> {
@@ -85,4 +86,9 @@ export function createMetering(options: {
 /** CPU seconds are evidence, measured by the host to a few milliseconds. */
 function cpuUsage(cpuSeconds: number): Usage {
   return { meter: CPU_METER.name, quantity: quantity(BigInt(Math.round(cpuSeconds * 1_000_000))) };
+}
+
+/** The highest so far: what is added to it later adds up to the highest of the attempt. */
+function memoryUsage(peakMemoryBytes: number): Usage {
+  return { meter: MEMORY_METER.name, quantity: quantity((BigInt(Math.round(peakMemoryBytes)) * 1_000_000n) >> 20n) };
 }

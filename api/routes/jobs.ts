@@ -6,7 +6,7 @@ import { addJobEvent, findVisibleJob, getJob, type Job, listVisibleJobs } from '
 import type { Person } from '../../db/people';
 import { BillingError, type RefusalCode } from '../../domain/errors';
 import { isTerminal } from '../../domain/job';
-import { CPU_METER } from '../../services/meters';
+import { COMMON_METERS } from '../../services/meters';
 import type { ApiDependencies } from '../app';
 import { chargeView } from '../chargeView';
 import { createJobEvents } from '../jobEvents';
@@ -102,7 +102,9 @@ export function jobRoutes(dependencies: ApiDependencies): Route[] {
       refusals: ['not_found'],
       handle: async ({ person, params }) => {
         const job = await visibleJob(person, params.id);
-        const meters = new Map([...(services.get(job.service)?.meters ?? []), CPU_METER].map((one) => [one.name, one]));
+        const meters = new Map(
+          [...(services.get(job.service)?.meters ?? []), ...COMMON_METERS].map((one) => [one.name, one]),
+        );
         const usage = await usageOfJob(db, job.id);
         return {
           status: 200,
