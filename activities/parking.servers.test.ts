@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { DEMO } from '../db/seed';
 import { packageRoot } from '../dev/root';
 import { describeWith } from '../engines/testing/sandbox';
-import { readProcess } from '../runners/processes';
+import { type ProcessRow, readProcess, readProcessTable } from '../runners/processes';
 import { scene } from '../test/api/inputs';
 import { type Heard, startApi, type TestApi } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
@@ -58,6 +58,15 @@ function processOf(id: string) {
   return readProcess(records.find(({ jobId }) => jobId === id)?.pid ?? 0);
 }
 
+/** The first process of a job's run and all that descend from it: the walls, the engine, and the program that it drives. */
+function treeOf(id: string): ProcessRow[] {
+  const table = [...(readProcessTable()?.values() ?? [])];
+  const tree = [processOf(id)].filter((row) => row !== undefined);
+  // Whoever joins is looked at for children of its own.
+  for (const { pid } of tree) tree.push(...table.filter(({ parent }) => parent === pid));
+  return tree;
+}
+
 // Skipped where bubblewrap or POV-Ray is not installed.
 describeWith(['bwrap', 'povray'])('on the engine', () => {
   describe.each([
@@ -93,8 +102,13 @@ describeWith(['bwrap', 'povray'])('on the engine', () => {
     it('at its cap it stands still, and consent makes it go on to its whole picture', async () => {
       const id = await submit({ maxCredits: '1' });
       await parked(id, 'cap');
-      const stopped = processOf(id);
-      expect(stopped).toMatchObject({ state: 'T' });
+      const stopped = treeOf(id);
+      expect(stopped.length).toBeGreaterThan(1);
+      expect(new Set(stopped.map(({ state }) => state))).toEqual(new Set(['T']));
+      // As long as another picture takes, none of its processes uses any of the processors' time.
+      const other = await submit({ maxCredits: '1', height: 500 });
+      expect(await ended(other)).toMatchObject({ state: 'settled', reason: 'completed', charged: '1' });
+      expect(treeOf(id)).toEqual(stopped);
       await api.ask('POST', `/v1/jobs/${id}/raise-cap`, { json: { maxCredits: '4' } });
       expect(await ended(id)).toMatchObject({ state: 'settled', reason: 'completed', charged: '3' });
       expect(await kindsOf(id)).toEqual(expect.arrayContaining(['parked', 'cap-raised', 'resumed', 'settled']));

@@ -8,6 +8,7 @@ import { attemptsOf, resultsOf, usageOfJob } from '../db/attempts';
 import { firstRow } from '../db/client';
 import type { ObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
+import { addMilliseconds } from '../domain/instant';
 import { createEmbeddedRunner } from '../runners/embedded';
 import { isAlive, readProcess } from '../runners/processes';
 import { SERVICES } from '../services';
@@ -24,6 +25,8 @@ jest.setTimeout(60_000);
 const onLinux = process.platform === 'linux' ? it : it.skip;
 
 let world: World;
+/** What the compute worker takes for the present. */
+let clock = now;
 
 beforeAll(async () => {
   world = await World.open();
@@ -31,6 +34,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
+  clock = now;
   expect(await world.faults()).toEqual([]);
 });
 
@@ -48,7 +52,7 @@ function runsOn(enginesFolder: string, slots: Slots = createSlots(2)): RunActivi
     workFolder,
     memoryBytesMax: 2 * 1024 ** 3,
     worker: 'test',
-    now,
+    now: () => clock(),
     tellWorkflow: (jobId, report) => world.tellWorkflow(jobId, report),
     log: pino({ level: 'silent' }),
   });
@@ -61,6 +65,8 @@ function viewOf({ handle }: Submitted) {
 function parked(submitted: Submitted, parkedFor: string) {
   return eventually(`job parked for ${parkedFor}`, async () => (await viewOf(submitted)).parkedFor === parkedFor);
 }
+
+const HOUR_MS = 3_600_000;
 
 const DONE = [
   { do: 'report', report: { type: 'done', counters: {} } },
@@ -197,6 +203,57 @@ describe('on an engine that follows its parameters', () => {
     });
     expect(await submitted.handle.result()).toMatchObject({ state: 'settled', end: 'completed', absorbed: '0' });
     expect(await world.eventsOf(submitted)).toContain('topped-up');
+  });
+
+  /** Reports how much was done in all, and leaves everybody time to see it. */
+  const says = (done: number, fraction: number) => [
+    { do: 'report', report: { type: 'progress', fraction, counters: { rounds: done } } },
+    { do: 'linger' },
+  ];
+  const ends = (done: number) => [
+    { do: 'report', report: { type: 'done', counters: { rounds: done } } },
+    // Nobody listens any more.
+    { do: 'report', report: { type: 'progress', fraction: 1, counters: { rounds: 80 } } },
+    { do: 'exit', code: 0 },
+  ];
+
+  it('leaps past its cap in its last report: the provider bears what is above', async () => {
+    const spender = await world.openSpender('100');
+    const steps = [...says(1, 0.1), ...ends(12)];
+    const submitted = await world.submit({ spender, expected: '2', maxCredits: '5', parameters: { steps } });
+    expect(await submitted.handle.result()).toMatchObject({ end: 'completed', charged: '5', absorbed: '7' });
+    expect(await world.balanceOf(spender)).toEqual({ available: '95', reserved: '0', consumed: '5' });
+  });
+
+  it('reports less than before: what was done stays done, once', async () => {
+    const spender = await world.openSpender('100');
+    const steps = [...says(5, 0.9), ...says(2, 0.2), ...says(5, 0.1), ...ends(6)];
+    const submitted = await world.submit({ spender, expected: '6', maxCredits: '50', parameters: { steps } });
+    expect(await submitted.handle.result()).toMatchObject({ end: 'completed', charged: '6', absorbed: '0' });
+    // Nor is it taken to have more ahead of it than before.
+    expect(await world.eventsOf(submitted)).not.toContain('topped-up');
+  });
+
+  it('loses nothing and books at the right time while the clock of its worker jumps an hour back and forth', async () => {
+    const spender = await world.openSpender('100');
+    let looks = 0;
+    clock = () => addMilliseconds(now(), (++looks % 2 === 0 ? 1 : -1) * HOUR_MS);
+    const steps = [...says(2, 0.2), ...says(4, 0.4), ...says(7, 0.7), ...ends(9)];
+    const submitted = await world.submit({ spender, expected: '3', maxCredits: '50', parameters: { steps } });
+    expect(await submitted.handle.result()).toMatchObject({ end: 'completed', charged: '9', absorbed: '0' });
+    expect(await world.eventsOf(submitted)).toContain('topped-up');
+    const usage = await usageOfJob(world.db, submitted.jobId);
+    expect(usage.find(({ meter }) => meter === 'rounds')).toMatchObject({ charged: true, quantity: '9' });
+    const seen = await firstRow<{ measured: number; booked: number }>(
+      world.db,
+      `select
+         (select extract(epoch from max(measured_at) - min(measured_at)) from usage_records where job_id = ?)::int as measured,
+         (select extract(epoch from max(booked_at) - min(booked_at)) from operations where subject = ?)::int as booked`,
+      [submitted.jobId, submitted.jobId],
+    );
+    // The clock did jump under the metering, and nothing of it reached the ledger.
+    expect(seen?.measured).toBeGreaterThan(3_600);
+    expect(seen?.booked).toBeLessThan(600);
   });
 
   it('is cancelled in mid-run, keeps what it wrote and pays what it used', async () => {

@@ -1,11 +1,11 @@
 /** Who pays when a job does not complete (R14), end by end, on real workflows; and that it is the card that decides. */
-
 import { DEMO } from '../db/seed';
-import { recomputeDossier } from '../domain/charge';
+import { type DossierDraw, recomputeDossier } from '../domain/charge';
+import { credits, formatCredits, parseCredits } from '../domain/credits';
 import type { JobEnd, Payment, ServiceRates } from '../domain/rateCard';
 import { type Claimed, claimerOf } from '../test/api/claimer';
 import { scene } from '../test/api/inputs';
-import { type Heard, startApi, type TestApi } from '../test/api/server';
+import { type Heard, startApi, type TestApi, type Who } from '../test/api/server';
 import { eventually } from '../test/world/eventually';
 
 jest.setTimeout(120_000);
@@ -31,13 +31,24 @@ const MEGAPIXEL = 1_000_000;
 interface Running {
   readonly id: string;
   readonly run: Claimed;
-  /** What the contract and the user can spend before. */
-  readonly before: string;
+  /** What could be spent of each lot before. */
+  readonly before: Readonly<Record<string, string>>;
 }
 
-const available = async () => (await api.ask('GET', `/v1/contracts/${DEMO.contract}/balance`)).body.available;
+/** What can be spent of each lot that a job may draw on; nothing of them is reserved between two jobs of these tests. */
+async function available(): Promise<Record<string, string>> {
+  const pools = [
+    `contracts/${DEMO.contract}`,
+    `contracts/${DEMO.smallContract}`,
+    `users/${DEMO.people.submitter.id}`,
+    `users/${DEMO.people.contractAdmin.id}`,
+  ];
+  const pages = await Promise.all(pools.map((pool) => api.ask('GET', `/v1/${pool}/lots`, { as: 'provider' })));
+  const lots: { id: string; available: string }[] = pages.flatMap(({ body }) => body.items);
+  return Object.fromEntries(lots.map((lot) => [lot.id, lot.available]));
+}
 
-async function start(more: Record<string, unknown> = {}): Promise<Running> {
+async function start(more: Record<string, unknown> = {}, as: Who = 'submitter'): Promise<Running> {
   const before = await available();
   const json = {
     service: 'rendering',
@@ -48,38 +59,59 @@ async function start(more: Record<string, unknown> = {}): Promise<Running> {
     maxCredits: '4',
     ...more,
   };
-  const { status, body } = await api.ask('POST', '/v1/jobs', { json: 'quoteId' in more ? more : json });
+  const { status, body } = await api.ask('POST', '/v1/jobs', { as, json: 'quoteId' in more ? more : json });
   expect({ status, detail: body.detail }).toMatchObject({ status: 201 });
   return { id: body.id, run: await claimed('render', body.id), before };
 }
 
 async function ended(id: string): Promise<Heard['body']> {
-  const job = async () => (await api.ask('GET', `/v1/jobs/${id}`)).body;
+  const job = async () => (await api.ask('GET', `/v1/jobs/${id}`, { as: 'operator' })).body;
   await eventually(`job ${id} at its end`, async () => ['settled', 'released'].includes((await job()).state), 60_000);
   return job();
 }
 
-/** The charge of a job, which must explain itself, and what it took from the lots. */
-async function charged(id: string): Promise<string> {
-  const { body: charge } = await api.ask('GET', `/v1/jobs/${id}/charge`);
-  const { body: dossier } = await api.ask('GET', `/v1/charges/${charge.id}/dossier`);
+/**
+ * A job is charged so much, which its dossier explains. Exactly that is gone from the lots it was drawn from; what else was
+ * reserved is back in its lots.
+ */
+async function expectPaid({ id, before }: Running, charged: string, absorbed = '0'): Promise<void> {
+  expect(await ended(id)).toMatchObject({ state: 'settled', charged, reserved: '0' });
+  const { body: charge } = await api.ask('GET', `/v1/jobs/${id}/charge`, { as: 'finance' });
+  expect(charge).toMatchObject({ charged, absorbed });
+  const { body: dossier } = await api.ask('GET', `/v1/charges/${charge.id}/dossier`, { as: 'finance' });
   expect(recomputeDossier(dossier)).toEqual([]);
-  return charge.charged;
+  const after = { ...before };
+  for (const { lotId, amount } of charge.draws as DossierDraw[]) {
+    after[lotId] = formatCredits(credits(parseCredits(after[lotId] ?? '0') - parseCredits(amount)));
+  }
+  expect(await available()).toEqual(after);
 }
 
 /** Nothing is charged, nothing stays reserved, every credit is back in its lot. */
 async function expectFree({ id, before }: Running, reason: string): Promise<void> {
   expect(await ended(id)).toMatchObject({ state: 'released', reason, charged: null, reserved: '0' });
   expect(await api.ask('GET', `/v1/jobs/${id}/charge`)).toMatchObject({ status: 404 });
-  expect(await available()).toBe(before);
+  expect(await available()).toEqual(before);
+}
+
+/** The administrator's own upload of the picture: a job's input is the submitter's. */
+async function pictureOfAdministrator(): Promise<string> {
+  return api.upload(scene(), { as: 'contractAdmin', name: 'triangle.gltf', mediaType: 'model/gltf+json' });
+}
+
+/** Has a run do more than is agreed to, stand still when it is told to, and end when it is told to stop. */
+async function standsStillUntilTheGraceIsOver(run: Claimed, pixels: number): Promise<void> {
+  const seq = await told(run, 'suspend', { pixels }, 0);
+  await told(run, 'stop', {}, seq, true);
+  await end(run, 'stopped', { pixels });
 }
 
 describe('by the rates that are shipped', () => {
   test('what completes is paid', async () => {
-    const { id, run } = await start();
-    await end(run, 'completed', { pixels: 4 * MEGAPIXEL });
-    expect(await ended(id)).toMatchObject({ state: 'settled', reason: 'completed', reserved: '0' });
-    expect(await charged(id)).toBe('4');
+    const job = await start();
+    await end(job.run, 'completed', { pixels: 4 * MEGAPIXEL });
+    expect(await ended(job.id)).toMatchObject({ reason: 'completed' });
+    await expectPaid(job, '4');
   });
 
   test('a platform that fails again and again is not paid, whatever it had done', async () => {
@@ -108,35 +140,46 @@ describe('by the rates that are shipped', () => {
   });
 
   test('who cancels later pays for what was done, and gets the rest back', async () => {
-    const { id, run } = await start();
-    await beat(run, 1, { pixels: 2 * MEGAPIXEL });
-    await api.ask('POST', `/v1/jobs/${id}/cancel`);
-    await told(run, 'stop', {}, 1);
-    await end(run, 'stopped', { pixels: 3 * MEGAPIXEL });
-    expect(await ended(id)).toMatchObject({ state: 'settled', reason: 'cancelled', reserved: '0' });
-    expect(await charged(id)).toBe('3');
+    const job = await start();
+    await beat(job.run, 1, { pixels: 2 * MEGAPIXEL });
+    await api.ask('POST', `/v1/jobs/${job.id}/cancel`);
+    await told(job.run, 'stop', {}, 1);
+    await end(job.run, 'stopped', { pixels: 3 * MEGAPIXEL });
+    expect(await ended(job.id)).toMatchObject({ reason: 'cancelled' });
+    await expectPaid(job, '3');
   });
 
   test('who lets the grace pass without consent pays up to the cap, and the provider bears the rest', async () => {
-    const { id, run } = await start({ expected: '1', maxCredits: '2' });
-    const seq = await told(run, 'suspend', { pixels: 3 * MEGAPIXEL }, 0);
-    let last = seq;
-    await eventually('the wish to stop', async () => {
-      last += 1;
-      return (await beat(run, last, {}, { isSuspended: true })).body.wants === 'stop';
+    const job = await start({ expected: '1', maxCredits: '2' });
+    await standsStillUntilTheGraceIsOver(job.run, 3 * MEGAPIXEL);
+    expect(await ended(job.id)).toMatchObject({ reason: 'out-of-credits' });
+    await expectPaid(job, '2', '1');
+  });
+
+  test('who lacks credits until the grace is over pays what there was, and keeps the part that was made', async () => {
+    // The administrator has no credits of their own, and the contract has two.
+    const about = { contractId: DEMO.smallContract, input: await pictureOfAdministrator(), expected: '1' };
+    const job = await start({ ...about, maxCredits: '9' }, 'contractAdmin');
+    const sent = await api.ask('PUT', '/v1/external/results/partial.txt?mediaType=text/plain', {
+      as: 'compute',
+      body: 'half of it',
+      headers: { 'Attempt-Token': job.run.token, 'Content-Type': 'application/octet-stream' },
     });
-    await end(run, 'stopped', { pixels: 3 * MEGAPIXEL });
-    expect(await ended(id)).toMatchObject({ state: 'settled', reason: 'out-of-credits', charged: '2' });
-    expect(await charged(id)).toBe('2');
-    expect((await api.ask('GET', `/v1/jobs/${id}/charge`)).body).toMatchObject({ rated: '3', absorbed: '1' });
+    expect(sent.status).toBe(200);
+    await standsStillUntilTheGraceIsOver(job.run, 3 * MEGAPIXEL);
+    expect(await ended(job.id)).toMatchObject({ reason: 'out-of-credits' });
+    await expectPaid(job, '2', '1');
+    const { items } = (await api.ask('GET', `/v1/jobs/${job.id}/results`, { as: 'contractAdmin' })).body;
+    expect(items).toMatchObject([{ name: 'partial.txt' }]);
+    expect((await api.ask('GET', items[0].url, { as: 'contractAdmin' })).body).toBe('half of it');
   });
 
   test('who runs out of time pays for what was done', async () => {
-    const { id, run } = await start({ timeLimitSeconds: 1 });
-    await told(run, 'stop', { pixels: 2 * MEGAPIXEL }, 0);
-    await end(run, 'stopped', { pixels: 2 * MEGAPIXEL });
-    expect(await ended(id)).toMatchObject({ state: 'settled', reason: 'time-limit' });
-    expect(await charged(id)).toBe('2');
+    const job = await start({ timeLimitSeconds: 1 });
+    await told(job.run, 'stop', { pixels: 2 * MEGAPIXEL }, 0);
+    await end(job.run, 'stopped', { pixels: 2 * MEGAPIXEL });
+    expect(await ended(job.id)).toMatchObject({ reason: 'time-limit' });
+    await expectPaid(job, '2');
   });
 
   test.each([
@@ -181,7 +224,8 @@ describe('by another policy', () => {
     };
     const before = await start({ quoteId: old, runner: 'external' });
     await cancel(before);
-    expect(await ended(before.id)).toMatchObject({ state: 'settled', charged: '2', rateCardVersion: 7 });
+    expect(await ended(before.id)).toMatchObject({ rateCardVersion: 7 });
+    await expectPaid(before, '2');
     const after = await start();
     await cancel(after);
     await expectFree(after, 'cancelled');
@@ -189,7 +233,7 @@ describe('by another policy', () => {
     const slow = await start({ timeLimitSeconds: 1 });
     await told(slow.run, 'stop', { pixels: 3 * MEGAPIXEL }, 0);
     await end(slow.run, 'stopped', { pixels: 3 * MEGAPIXEL });
-    expect(await ended(slow.id)).toMatchObject({ state: 'settled', reason: 'time-limit' });
-    expect(await charged(slow.id)).toBe('1.5');
+    expect(await ended(slow.id)).toMatchObject({ reason: 'time-limit' });
+    await expectPaid(slow, '1.5', '0');
   });
 });
