@@ -175,6 +175,8 @@ async function noteProgress(trx: Trx, noted: { jobId: string; attempt: number; p
   const job = await firstRow<{ runs: number }>(trx, 'select runs from jobs where id = ?', [jobId]);
   let mean = progress;
   if (job && job.runs > 1) {
+    // Runs that report at the same time take turns: each mean must see what the one before it wrote.
+    await trx.raw('select 1 from jobs where id = ? for update', [jobId]);
     await trx.raw('update attempts set progress = ? where job_id = ? and number = ?', [progress, jobId, attempt]);
     const found = await firstRow<{ sum: number }>(
       trx,

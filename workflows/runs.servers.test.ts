@@ -88,7 +88,10 @@ it('is cancelled in the middle: completed runs are charged, none is begun any mo
     expected: '8',
     script: (attempt) => (attempt.run <= 2 ? oneRound(attempt) : attempt.untilCancelled()),
   });
-  await eventually('four runs that wait', async () => (await countRuns(world.db, submitted.jobId)).running === 4);
+  await eventually('two runs completed and four that wait', async () => {
+    const { completed, running } = await countRuns(world.db, submitted.jobId);
+    return completed === 2 && running === 4;
+  });
   await submitted.handle.cancel();
   expect(await submitted.handle.result()).toMatchObject({ state: 'settled', end: 'cancelled', charged: '2' });
   expect((await attemptsOf(world.db, submitted.jobId)).map(({ run }) => run).sort()).toEqual([1, 2, 3, 4, 5, 6]);
