@@ -109,7 +109,10 @@ class ClaimedRun {
         await run.stop(0);
       }
     } catch (error) {
-      if (!(error instanceof AttemptOver)) throw error;
+      if (!(error instanceof AttemptOver)) {
+        await this.tellFailure();
+        throw error;
+      }
       log.info({ jobId, attempt }, 'the attempt was given up by the other side');
     } finally {
       await rm(folder, { recursive: true, force: true });
@@ -158,8 +161,16 @@ class ClaimedRun {
       await this.send('PUT', target, { file: path });
     }
     const kind = end.kind === 'time-limit' ? 'stopped' : end.kind;
-    const { message, log } = end;
-    await this.send('POST', '/v1/external/end', { json: { kind, message, log: printable(log), counters, statistics } });
+    const message = printable(end.message);
+    const log = printable(end.log);
+    await this.send('POST', '/v1/external/end', { json: { kind, message, log, counters, statistics } });
+  }
+
+  /** The other side learns at once that nobody computes the run; why is for those who look after this machine. */
+  private async tellFailure(): Promise<void> {
+    const json = { kind: 'engine-failed', message: 'The engine could not be run elsewhere.', counters: {} };
+    // Whatever it answers, the first error is the one to tell.
+    await this.send('POST', '/v1/external/end', { json }).catch(survive(this.options.log));
   }
 
   /** Asks until there is an answer, for as long as somebody would still listen. */
@@ -178,9 +189,9 @@ class ClaimedRun {
   }
 }
 
-/** A log may be anything; a database keeps no NUL. */
-function printable(log: string): string {
-  return log.replaceAll('\0', '');
+/** What an engine says may be anything; the API takes no NUL and no half of a surrogate pair. */
+function printable(text: string): string {
+  return text.replaceAll('\0', '').replace(/\p{Surrogate}/gu, '');
 }
 
 interface Body {

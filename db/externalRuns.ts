@@ -107,7 +107,7 @@ export interface Claim extends NewExternalRun {
   readonly token: string;
 }
 
-/** Claims the oldest waiting run of some engines, for one claimer alone. */
+/** Claims the oldest waiting run of some engines, for one claimer alone. What is suspended waits until it is resumed. */
 export async function claimExternalRun(
   db: Db,
   { agent, engines, at }: { agent: string; engines: readonly string[]; at: Instant },
@@ -120,7 +120,7 @@ export async function claimExternalRun(
      from (
        select job_id, attempt
        from external_runs
-       where token_hash is null and closed_at is null and engine = any(?)
+       where token_hash is null and closed_at is null and wants = 'run' and engine = any(?)
        order by offered_at
        limit 1
        for update skip locked
