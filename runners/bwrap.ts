@@ -6,15 +6,24 @@ import { dirname, join } from 'node:path';
 /** A command line up to its `--`. */
 export type Walls = [string, ...string[]];
 
+/** Folders of an attempt that are inside. */
+interface Inside {
+  /** Seen as `/job`. */
+  readonly job: string;
+  /** Seen as `/tmp`: on the disk, where it counts as the attempt's, and not in memory, which nobody would count. */
+  readonly temporary: string;
+}
+
 /** For an installed program: it sees the machine's programs read-only, and a folder as `/job`. */
-export function programWalls(jobFolder: string): Walls {
-  return [...machine(), ...FONTS_AND_CHOICES, ...job(jobFolder)];
+export function programWalls(inside: Inside): Walls {
+  return [...machine(), ...temporaryFolder(inside), ...FONTS_AND_CHOICES, ...jobFolder(inside), ...CLOSED];
 }
 
 /** For an engine that is all there is: it sees Node, the engines and what they import read-only, and its folder as `/job`. */
-export function walledEngine(folder: string, enginesFolder: string): Walls {
+export function walledEngine(inside: Inside, enginesFolder: string): Walls {
   const seen = [dirname(process.execPath), enginesFolder, ...modulesFor(enginesFolder)];
-  return [...machine(), ...seen.filter((path) => !path.startsWith('/usr/')).flatMap(readOnly), ...job(folder)];
+  const readable = seen.filter((path) => !path.startsWith('/usr/')).flatMap(readOnly);
+  return [...machine(), ...temporaryFolder(inside), ...readable, ...jobFolder(inside), ...CLOSED];
 }
 
 let works: Promise<boolean> | undefined;
@@ -54,7 +63,7 @@ function machine(): Walls {
     ...['--unshare-all', '--die-with-parent', '--new-session', '--clearenv', '--cap-drop', 'ALL'],
     ...['--setenv', 'PATH', '/usr/bin', '--setenv', 'HOME', '/job', '--ro-bind', '/usr', '/usr'],
     ...['--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--symlink', 'usr/bin', '/bin'],
-    ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
+    ...['--proc', '/proc', '--dev', '/dev'],
   ];
 }
 
@@ -65,9 +74,17 @@ const FONTS_AND_CHOICES = ['/etc/povray', '/etc/alternatives', '/etc/fonts'].fla
   path,
 ]);
 
-function job(folder: string): string[] {
-  return ['--bind', folder, '/job', '--chdir', '/job'];
+/** Before what is seen read-only, some of which may lie below `/tmp`. */
+function temporaryFolder({ temporary }: Inside): string[] {
+  return ['--bind', temporary, '/tmp'];
 }
+
+function jobFolder({ job }: Inside): string[] {
+  return ['--bind', job, '/job', '--chdir', '/job'];
+}
+
+/** What the walls stand on is memory: nothing can be written there once they stand. */
+const CLOSED = ['--remount-ro', '/dev', '--remount-ro', '/'];
 
 function readOnly(path: string): string[] {
   return ['--ro-bind', path, path];

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { layOut } from './attemptFolder';
 import { engineCommand } from './engineProgram';
+import { FOLDER_LIMITS, type FolderLimits } from './folderLimits';
 import { PROCESSES_MAX, startProcessRun } from './processRun';
 import { sweepRuns } from './runFiles';
 import type { Runner } from './runner';
@@ -12,6 +13,8 @@ export interface EmbeddedRunnerOptions {
   readonly workFolder: string;
   /** Processes and threads of a run together. */
   readonly processesMax?: number;
+  /** What a run may keep in its folder. */
+  readonly folderLimits?: FolderLimits;
 }
 
 /** The runner for a machine with only Node. */
@@ -19,6 +22,7 @@ export function createEmbeddedRunner({
   enginesFolder,
   workFolder,
   processesMax = PROCESSES_MAX,
+  folderLimits = FOLDER_LIMITS,
 }: EmbeddedRunnerOptions): Runner {
   const runsFolder = join(workFolder, 'runs');
   return {
@@ -27,7 +31,7 @@ export function createEmbeddedRunner({
       const command = await engineCommand(enginesFolder, spec);
       await layOut(spec);
       const environment = { PATH: process.env.PATH ?? '', HOME: spec.folder };
-      return startProcessRun(spec, { command, environment, depth: 0 }, { runsFolder, processesMax });
+      return startProcessRun(spec, { command, environment, depth: 0 }, { runsFolder, processesMax, folderLimits });
     },
     sweep: () => sweepRuns(runsFolder),
   };

@@ -9,6 +9,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { collectResults } from './attemptFolder';
 import { JOIN_AND_BECOME, RunCgroup } from './cgroups';
+import { type FolderLimits, folderExcess } from './folderLimits';
 import { sendSignal } from './processes';
 import { ProcessTree } from './processTree';
 import { type LastReport, ReportReader } from './reports';
@@ -29,6 +30,8 @@ export interface RunSettings {
   readonly runsFolder: string;
   /** Processes and threads of a run together; against engines that start ever more. */
   readonly processesMax: number;
+  /** What it may keep in its folder; against engines that fill the disk. */
+  readonly folderLimits: FolderLimits;
 }
 
 /** Starts an attempt whose folder is laid out. Rejects when nothing can be started. */
@@ -95,6 +98,8 @@ class ProcessRun implements Run {
   /** The running time when the last report came. */
   #reportedEndMs: number | undefined;
   #tick: NodeJS.Timeout | undefined;
+  /** When its folder may be looked at next; never while a look is on. */
+  #folderLookAt = FOLDER_LOOK_EVERY_MS;
 
   constructor(
     private readonly spec: RunSpec,
@@ -233,6 +238,7 @@ class ProcessRun implements Run {
       this.#kill({ kind: 'engine-failed', message: 'The engine reported its end and did not exit.' });
     }
     this.#sample();
+    if (ranMs >= this.#folderLookAt) void this.#lookAtFolder();
     const nextMs = Math.min(SAMPLE_EVERY_MS, Math.max(ranMs, FIRST_SAMPLE_MS));
     this.#tick = setTimeout(() => this.#watch(), leftMs > 0 ? Math.min(nextMs, leftMs + 1) : nextMs);
   }
@@ -246,6 +252,16 @@ class ProcessRun implements Run {
     const isTooMany = cgroup.limitsProcesses ? cgroup.wasOutOfProcesses : this.#tree.size > this.settings.processesMax;
     if (isTooBig) this.#kill({ kind: 'engine-failed', message: this.#memorySentence() });
     else if (isTooMany) this.#kill({ kind: 'engine-failed', message: this.#processesSentence() });
+  }
+
+  /** A look that takes long, because there is much to see or the disk is busy, is followed by a longer pause. */
+  async #lookAtFolder(): Promise<void> {
+    this.#folderLookAt = Number.POSITIVE_INFINITY;
+    const startedAt = performance.now();
+    const excess = await folderExcess(this.spec.folder, this.settings.folderLimits);
+    if (excess) this.#kill({ kind: 'engine-failed', message: `The engine ${excess}.` });
+    const tookMs = performance.now() - startedAt;
+    this.#folderLookAt = this.#ran() + Math.max(FOLDER_LOOK_EVERY_MS, 4 * tookMs);
   }
 
   #onLastReport(): void {
@@ -339,5 +355,6 @@ const FIRST_SAMPLE_MS = 25;
 const POLL_MS = 5;
 const TIME_UP_GRACE_MS = 5000;
 const LINGER_MS = 10_000;
+const FOLDER_LOOK_EVERY_MS = 500;
 const SUSPEND_PATIENCE_MS = 30_000;
 const PIPE_PATIENCE_MS = 2000;

@@ -8,6 +8,7 @@ import { layOut } from './attemptFolder';
 import { programWalls, walledEngine } from './bwrap';
 import type { EmbeddedRunnerOptions } from './embedded';
 import { engineCommand } from './engineProgram';
+import { FOLDER_LIMITS } from './folderLimits';
 import { type Launch, PROCESSES_MAX, startProcessRun } from './processRun';
 import { sweepRuns } from './runFiles';
 import type { Runner, RunSpec } from './runner';
@@ -19,6 +20,7 @@ export function createSandboxRunner({
   enginesFolder,
   workFolder,
   processesMax = PROCESSES_MAX,
+  folderLimits = FOLDER_LIMITS,
 }: EmbeddedRunnerOptions): Runner {
   const runsFolder = join(workFolder, 'runs');
   return {
@@ -26,8 +28,12 @@ export function createSandboxRunner({
     async start(spec) {
       const command = await engineCommand(enginesFolder, spec);
       await layOut(spec);
-      const launch = isDriver(spec) ? await drive(spec, command) : wall(spec, command, enginesFolder);
-      return startProcessRun(spec, launch, { runsFolder, processesMax });
+      const temporary = join(spec.folder, 'tmp');
+      await mkdir(temporary);
+      const launch = isDriver(spec)
+        ? await drive(spec, command, temporary)
+        : wall(spec, command, { enginesFolder, temporary });
+      return startProcessRun(spec, launch, { runsFolder, processesMax, folderLimits });
     },
     sweep: () => sweepRuns(runsFolder),
   };
@@ -37,21 +43,26 @@ function isDriver({ engine }: RunSpec): boolean {
   return (engine.programs ?? []).length > 0;
 }
 
-async function drive(spec: RunSpec, command: Launch['command']): Promise<Launch> {
-  const jobFolder = join(spec.folder, 'work');
-  await mkdir(jobFolder);
+async function drive(spec: RunSpec, command: Launch['command'], temporary: string): Promise<Launch> {
+  const job = join(spec.folder, 'work');
+  await mkdir(job);
   const environment = {
     PATH: process.env.PATH ?? '',
     HOME: spec.folder,
-    HOLDFAST_SANDBOX: JSON.stringify(programWalls(jobFolder)),
+    HOLDFAST_SANDBOX: JSON.stringify(programWalls({ job, temporary })),
   };
   return { command, environment, depth: 0 };
 }
 
-function wall(spec: RunSpec, command: Launch['command'], enginesFolder: string): Launch {
+function wall(
+  spec: RunSpec,
+  command: Launch['command'],
+  { enginesFolder, temporary }: { enginesFolder: string; temporary: string },
+): Launch {
   const { main } = spec.engine;
+  const inside = { job: spec.folder, temporary };
   return {
-    command: [...walledEngine(spec.folder, main === undefined ? enginesFolder : dirname(main)), '--', ...command],
+    command: [...walledEngine(inside, main === undefined ? enginesFolder : dirname(main)), '--', ...command],
     environment: { PATH: process.env.PATH ?? '' },
     // Below bubblewrap, and below what it leaves in the new namespace to collect the dead.
     depth: 2,

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { engineCommand } from './engineProgram';
+import { FOLDER_LIMITS, type FolderLimits } from './folderLimits';
 import { PROCESSES_MAX } from './processRun';
 import type { Runner, RunSpec } from './runner';
 import { createSlurmClient } from './slurm/client';
@@ -26,6 +27,8 @@ export interface SlurmRunnerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Processes and threads of a run together. */
   readonly processesMax?: number;
+  /** What a run may keep in its folder. */
+  readonly folderLimits?: FolderLimits;
   /** Cores of a job. */
   readonly cpus?: number;
   /** A job ends when its worker was silent for so long. */
@@ -42,6 +45,7 @@ export function createSlurmRunner({
   account,
   environment = inherited(),
   processesMax = PROCESSES_MAX,
+  folderLimits = FOLDER_LIMITS,
   cpus = 1,
   abandonedAfterMs = 30_000,
   jobProgram = join(__dirname, 'slurm', 'job.js'),
@@ -57,6 +61,7 @@ export function createSlurmRunner({
       spec: { ...spec, inputPath: folder.inputPath },
       enginesFolder,
       processesMax,
+      folderLimits,
       worker: thisWorker(),
       beatPath: beat.path,
       abandonedAfterMs,

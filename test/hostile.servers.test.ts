@@ -2,12 +2,13 @@
  * Strangers' files that want more than to be computed, submitted over REST beside an honest job: what can be seen is refused at
  * the quote, the rest ends behind walls, nobody is charged for it, and the honest job never notices.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEMO } from '../db/seed';
 import { zip } from '../dev/samples/zip';
 import { describeWith } from '../engines/testing/sandbox';
+import { isAlive, readProcessTable } from '../runners/processes';
 import { NETLIST, netlistWith, scene } from './api/inputs';
 import { type Heard, startApi, type TestApi } from './api/server';
 import { eventually } from './world/eventually';
@@ -23,7 +24,7 @@ beforeAll(async () => {
   api = await startApi();
   honest = await api.upload(NETLIST);
   await api.startJobsWorker();
-  workFolder = await api.startSandboxWorker(192 * 2 ** 20);
+  workFolder = await api.startSandboxWorker(192 * 2 ** 20, { bytesMax: 8 * 2 ** 20, filesMax: 1000 });
 }, 60_000);
 
 afterAll(() => api?.close());
@@ -58,41 +59,38 @@ describe('refused at the quote, with nothing reserved', () => {
     { bufferView: 0, componentType: 5126, count: 3, type: 'VEC3', min: [0, 0, 0], max: [1, 1, 0] },
     { componentType: 5125, type: 'SCALAR', count: 1_000_000_000 },
   ];
+  const CODE = 'application #codeStream { code #{ system("id"); #}; };\n';
+  const GEOMETRY = 'Point(1) = {0,0,0};\nSystemCall "id";\n';
+  const COMMANDS = netlistWith('.control', 'shell id', '.endc', '.op');
   const DECK = '*NODE\n1,0,0,0\n*INCLUDE,INPUT=/etc/passwd\n*STEP\n*STATIC\n*END STEP\n';
 
-  test.each<[string, string, string, string | Buffer, Record<string, unknown>]>([
-    ['a glTF scene of a billion indices', 'rendering', 'x.gltf', scene({ accessors }), { width: 64, height: 64 }],
+  const SIZE = { width: 64, height: 64 };
+  const archive = (name: string, content: string | Buffer) => zip([{ name, content }]);
+
+  test.each<[string, string, string, string | Buffer, RegExp]>([
+    ['a glTF scene of a billion indices', 'rendering', 'x.gltf', scene({ accessors }), /more than 1 GiB of numbers/],
+    ['a scene in a zip bomb', 'rendering', 'x.zip', archive('scene.pov', bomb), /more than may be unpacked/],
+    ['a scene that is a link', 'rendering', 'x.zip', zip([link]), /is a link/],
+    ['a scene that leads out', 'rendering', 'x.zip', archive('../s.pov', 'x'), /invalid relative path/],
+    ['a scene that includes a file', 'rendering', 'x.pov', '#include "/etc/hostname"\ncamera {}', /of your machine/],
     [
-      'a scene in a zip bomb',
-      'rendering',
+      'an OpenFOAM case in a zip bomb',
+      'cfd',
       'x.zip',
-      zip([{ name: 'scene.pov', content: bomb }]),
-      { width: 64, height: 64 },
+      archive('system/controlDict', bomb),
+      /more than may be unpacked/,
     ],
-    ['a scene that is a link', 'rendering', 'x.zip', zip([link]), { width: 64, height: 64 }],
-    [
-      'a scene that leads out',
-      'rendering',
-      'x.zip',
-      zip([{ name: '../s.pov', content: 'x' }]),
-      { width: 64, height: 64 },
-    ],
-    [
-      'a scene that includes a file of the machine',
-      'rendering',
-      'x.pov',
-      '#include "/etc/hostname"\ncamera {}',
-      { width: 64, height: 64 },
-    ],
-    ['an OpenFOAM case in a zip bomb', 'cfd', 'x.zip', zip([{ name: 'system/controlDict', content: bomb }]), {}],
-    ['an OpenFOAM case with a link', 'cfd', 'x.zip', zip([{ ...link, name: 'system/controlDict' }]), {}],
-    ['an OpenFOAM case that leads out', 'cfd', 'x.zip', zip([{ name: '../../etc/cron.d/x', content: 'x' }]), {}],
-    ['a deck that includes a file', 'structural-analysis', 'x.inp', DECK, {}],
-    ['a netlist that runs a command', 'simulation', 'x.cir', netlistWith('.control', 'shell id', '.endc', '.op'), {}],
-  ])('%s', async (_what, service, name, content, parameters) => {
+    ['an OpenFOAM case with a link', 'cfd', 'x.zip', zip([{ ...link, name: 'system/controlDict' }]), /is a link/],
+    ['an OpenFOAM case that leads out', 'cfd', 'x.zip', archive('../../etc/cron.d/x', 'x'), /invalid relative path/],
+    ['an OpenFOAM case with code', 'cfd', 'x.zip', archive('system/controlDict', CODE), /#codeStream runs code/],
+    ['a geometry that runs a program', 'structural-analysis', 'x.geo', GEOMETRY, /SystemCall reaches outside/],
+    ['a deck that includes a file', 'structural-analysis', 'x.inp', DECK, /\*INCLUDE refers to another file/],
+    ['a netlist that runs a command', 'simulation', 'x.cir', COMMANDS, /commands \(\.control\) are not run/],
+  ])('%s', async (_what, service, name, content, sentence) => {
+    const parameters = service === 'rendering' ? SIZE : {};
     const answer = await submit(service, await upload(content, name), { parameters });
     expect(answer).toMatchObject({ status: 422, body: { code: 'input_invalid' } });
-    expect(answer.body.detail.length).toBeGreaterThan(20);
+    expect(answer.body.detail).toMatch(sentence);
   });
 });
 
@@ -100,35 +98,88 @@ describe('refused at the quote, with nothing reserved', () => {
 describeWith(['bwrap', 'povray'])('run behind walls', () => {
   const outside = join(tmpdir(), `holdfast-written-${process.pid}`);
   const HEAD = '#version 3.7;\nglobal_settings { assumed_gamma 1 }\ncamera { location -3*z look_at 0 }\n';
+  const FREE = { state: 'released', charged: null };
+  const LONG = `#declare L="${'x'.repeat(200)}"; #declare I=0;\n#while (I<6) #declare L=concat(L,L); #declare I=I+1; #end\n`;
+  const saying = (words: string) => expect.stringContaining(words);
 
-  test.each<[string, string, Record<string, unknown>, string[]]>([
+  // In the best quality no picture is free: what is charged tells who pays.
+  test.each<[string, string, Record<string, unknown>, Record<string, unknown>]>([
     [
-      'a scene that writes outside',
+      'a scene that writes outside writes nothing there, and pays for its picture',
       `#fopen F "${outside}" write\n#write (F, "x")\n`,
       {},
-      ['completed', 'input-failed'],
+      { state: 'settled', reason: 'completed', charged: '1' },
     ],
-    ['a scene that reads outside', '#fopen F "/etc/passwd" read\n#read (F, A)\n', {}, ['input-failed']],
-    ['a scene that never ends', '#declare I=0;\n#while (I < 1) #end\n', { timeLimitSeconds: 1 }, ['time-limit']],
+    [
+      'a scene that reads outside',
+      '#fopen F "/etc/passwd" read\n#read (F, A)\n',
+      {},
+      { ...FREE, reason: 'input-failed', message: saying('/etc/passwd') },
+    ],
+    [
+      'a scene that never ends',
+      '#declare I=0;\n#while (I < 1) #end\n',
+      { timeLimitSeconds: 1 },
+      { ...FREE, reason: 'time-limit' },
+    ],
+    [
+      'a scene that never stops talking',
+      `${LONG}#while (1) #debug L #end\n`,
+      { timeLimitSeconds: 2 },
+      { ...FREE, reason: 'time-limit' },
+    ],
     [
       'a scene that takes all memory',
       '#declare I=0;\n#declare A=array[90000000]\n#while (I<90000000) #declare A[I]=<I,I,I>; #declare I=I+1; #end\n',
-      { timeLimitSeconds: 30 },
-      ['platform-failed', 'input-failed', 'time-limit'],
+      {},
+      { ...FREE, reason: 'platform-failed', message: saying('192 MiB of memory') },
     ],
-  ])('%s costs nothing, and the job beside it never notices', async (_what, lines, more, reasons) => {
+    ...['', '/tmp/'].map((folder): [string, string, Record<string, unknown>, Record<string, unknown>] => [
+      `a scene that fills ${folder || 'its folder'}, file by file`,
+      `${LONG}#declare N=0;\n#while (1)\n#fopen F concat("${folder}f", str(N,0,0)) write
+        #declare I=0; #while (I<100) #write (F, L) #declare I=I+1; #end\n#fclose F\n#declare N=N+1;\n#end\n`,
+      {},
+      { ...FREE, reason: 'platform-failed', message: saying('8 MiB') },
+    ]),
+  ])('%s: the job beside it never notices', async (_what, lines, more, expected) => {
     const input = await upload(`${HEAD}${lines}`, 'hostile.pov');
-    const hostile = await submit('rendering', input, { parameters: { width: 64, height: 48 }, ...more });
+    const parameters = { width: 64, height: 48, quality: 'final' };
+    const hostile = await submit('rendering', input, { parameters, ...more });
     expect(hostile).toMatchObject({ status: 201, body: { route: { runner: 'sandbox', engine: 'povray' } } });
     const beside = await submit('simulation', honest);
     expect(await ended(beside.body.id)).toMatchObject({ state: 'settled', charged: '5' });
-    const end = await ended(hostile.body.id);
-    // The picture is small enough to be free, should the walls let the scene believe that it wrote.
-    expect([null, '0']).toContain(end.charged);
-    expect(reasons).toContain(end.reason);
+    expect(await ended(hostile.body.id)).toMatchObject(expected);
     expect(existsSync(outside)).toBe(false);
-    // No attempt's folder and no record of a run is left: nothing of it lives.
+    // No attempt's folder, no record of a run and no process is left: nothing of it lives.
     await eventually('a tidy work folder', () => readdirSync(workFolder).every((name) => name === 'runs'));
     expect(readdirSync(join(workFolder, 'runs'))).toEqual([]);
+    expect(processesIn(workFolder)).toEqual([]);
+    // The worker that it had takes the next job.
+    const after = await submit('simulation', honest);
+    expect(await ended(after.body.id)).toMatchObject({ state: 'settled', charged: '5' });
   });
 });
+
+/** Processes that stand in a folder or see it from behind walls, whoever their parent is by now. */
+function processesIn(folder: string): number[] {
+  const living = [...(readProcessTable()?.values() ?? [])].filter(isAlive);
+  return living
+    .map(({ pid }) => pid)
+    .filter((pid) => [cwdOf(pid), mountsOf(pid)].some((text) => text.includes(folder)));
+}
+
+function cwdOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
+}
+
+function mountsOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
+  } catch {
+    return '';
+  }
+}

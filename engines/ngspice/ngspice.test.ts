@@ -137,7 +137,8 @@ describeWith(['bwrap', 'ngspice'])('the driver of ngspice', () => {
     // The commands ran: otherwise this would prove nothing.
     expect(readdirSync(join(folder, 'work')).sort()).toEqual(['deck.cir', 'hidden', 'inside']);
     expect(existsSync('/usr/bin/mark')).toBe(false);
-    expect(readdirSync(folder)).toEqual(['work']);
+    expect(readdirSync(folder).sort()).toEqual(['tmp', 'work']);
+    expect(readdirSync(join(folder, 'tmp'))).toEqual([]);
     expect(output).not.toMatch(/root:|HOLDFAST/);
     rmSync(folder, { recursive: true });
   });

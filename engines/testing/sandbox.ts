@@ -3,18 +3,18 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The value of `HOLDFAST_SANDBOX` for an attempt's folder, in which `work/` is made. */
+/** The value of `HOLDFAST_SANDBOX` for an attempt's folder, in which `work/` and `tmp/` are made. */
 export function sandboxFor(folder: string): string {
-  const work = join(folder, 'work');
-  mkdirSync(work, { recursive: true });
+  const [work, temporary] = [join(folder, 'work'), join(folder, 'tmp')];
+  for (const one of [work, temporary]) mkdirSync(one, { recursive: true });
   return JSON.stringify([
     'bwrap',
     ...['--unshare-all', '--die-with-parent', '--new-session', '--clearenv', '--cap-drop', 'ALL'],
     ...['--setenv', 'PATH', '/usr/bin', '--setenv', 'HOME', '/job'],
     ...['--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64'],
-    ...['--symlink', 'usr/bin', '/bin', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
+    ...['--symlink', 'usr/bin', '/bin', '--proc', '/proc', '--dev', '/dev', '--bind', temporary, '/tmp'],
     ...['/etc/povray', '/etc/alternatives', '/etc/fonts'].flatMap((path) => ['--ro-bind-try', path, path]),
-    ...['--bind', work, '/job', '--chdir', '/job'],
+    ...['--bind', work, '/job', '--chdir', '/job', '--remount-ro', '/dev', '--remount-ro', '/'],
   ]);
 }
 

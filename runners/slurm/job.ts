@@ -62,9 +62,9 @@ class Attempt {
   }
 
   async #compute(): Promise<RunEnd> {
-    const { spec, enginesFolder, processesMax } = this.order;
+    const { spec, enginesFolder, processesMax, folderLimits } = this.order;
     const create = (await canSandbox()) ? createSandboxRunner : createEmbeddedRunner;
-    const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node'), processesMax });
+    const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node'), processesMax, folderLimits });
     // What jobs left on this node that were killed without mercy.
     await runner.sweep();
     let run: Run;

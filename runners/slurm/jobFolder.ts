@@ -33,6 +33,7 @@ const Order = z.object({
   }),
   enginesFolder: z.string(),
   processesMax: z.int(),
+  folderLimits: z.object({ bytesMax: z.number(), filesMax: z.int() }),
   /** Who ordered it, for a sweep. */
   worker: z.object({ boot: z.string(), namespace: z.string(), pid: z.int(), startTime: z.string() }),
   /** Changes as long as the worker lives. */

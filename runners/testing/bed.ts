@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { FolderLimits } from '../folderLimits';
 import { isAlive, readProcess } from '../processes';
 import type { Run, RunEnd, Runner, RunSpec } from '../runner';
 
@@ -17,6 +18,7 @@ export interface RunnerPlace {
   readonly enginesFolder: string;
   readonly workFolder: string;
   readonly processesMax: number;
+  readonly folderLimits: FolderLimits;
 }
 
 export const DONE: Step = { do: 'report', report: { type: 'done', counters: {} } };
@@ -33,7 +35,12 @@ export function declare(name: string, file = `out/${name}`): Step {
 /** A place of its own for each behaviour. */
 export class Bed {
   readonly workFolder = mkdtempSync(join(tmpdir(), 'holdfast-runner-'));
-  readonly place: RunnerPlace = { enginesFolder: __dirname, workFolder: this.workFolder, processesMax: PROCESSES_MAX };
+  readonly place: RunnerPlace = {
+    enginesFolder: __dirname,
+    workFolder: this.workFolder,
+    processesMax: PROCESSES_MAX,
+    folderLimits: { bytesMax: 64 * 2 ** 20, filesMax: 2000 },
+  };
   readonly #runs: Run[] = [];
   #made: Runner | undefined;
 

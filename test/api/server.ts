@@ -42,6 +42,7 @@ import { jobWorkflowId } from '../../domain/job';
 import { taskQueueOf } from '../../domain/route';
 import { createEmbeddedRunner } from '../../runners/embedded';
 import { createExternalRunner } from '../../runners/external';
+import type { FolderLimits } from '../../runners/folderLimits';
 import type { Runner } from '../../runners/runner';
 import { createSandboxRunner, programsOffered } from '../../runners/sandbox';
 import { SERVICES } from '../../services';
@@ -97,7 +98,7 @@ export interface TestApi {
   startJobsWorker(): Promise<void>;
   startComputeWorker(): Promise<void>;
   /** A worker of the sandbox, with every program that is installed; it says what it offers. @returns its work folder. */
-  startSandboxWorker(memoryBytesMax: number): Promise<string>;
+  startSandboxWorker(memoryBytesMax: number, folderLimits?: FolderLimits): Promise<string>;
   /** The worker of what computes elsewhere; a claimer is lost after being silent for so long. */
   startExternalWorker(lostAfterMs: number): Promise<void>;
   /** The worker of contracts and, where a test says how notices go, of withdrawals. */
@@ -283,9 +284,10 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
       const runner = createEmbeddedRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder });
       await runWith(EMBEDDED_TASK_QUEUE, runner, createSlots(1));
     },
-    async startSandboxWorker(memoryBytesMax) {
+    async startSandboxWorker(memoryBytesMax, folderLimits) {
       const workFolder = join(folder, 'sandbox');
-      const runner = createSandboxRunner({ enginesFolder: join(packageRoot(), 'dist/engines'), workFolder });
+      const enginesFolder = join(packageRoot(), 'dist/engines');
+      const runner = createSandboxRunner({ enginesFolder, workFolder, ...(folderLimits && { folderLimits }) });
       const installed = programsOffered();
       const slots = createSlots(2);
       const engines = [...SERVICES.values()]

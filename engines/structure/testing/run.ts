@@ -1,10 +1,11 @@
 /** Runs an engine of structural analysis in a folder, as a runner would, and reads what it wrote. */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { sandboxFor } from '../../testing/sandbox';
 
 export interface Report {
   readonly type: string;
@@ -46,13 +47,12 @@ export class Attempt {
   ): { end: Promise<Ended>; progressed: Promise<void>; kill(signal: NodeJS.Signals): void } {
     rmSync(join(this.folder, 'out'), { recursive: true, force: true });
     rmSync(join(this.folder, 'work'), { recursive: true, force: true });
-    mkdirSync(join(this.folder, 'work'));
     writeFileSync(join(this.folder, 'input'), input);
     writeFileSync(join(this.folder, 'parameters.json'), JSON.stringify(parameters));
     const program = join(__dirname, '..', '..', '..', 'dist', 'engines', this.engine, 'main.js');
     const engine = spawn(process.execPath, [program], {
       cwd: this.folder,
-      env: { PATH: process.env.PATH, HOME: this.folder, HOLDFAST_SANDBOX: JSON.stringify(sandbox(this.folder)) },
+      env: { PATH: process.env.PATH, HOME: this.folder, HOLDFAST_SANDBOX: sandboxFor(this.folder) },
     });
     this.#engine = engine;
     engine.stderr.pipe(process.stderr);
@@ -90,16 +90,4 @@ export class Attempt {
     }
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-function sandbox(folder: string): string[] {
-  const readOnly = ['/etc/alternatives', '/etc/fonts'].flatMap((path) => ['--ro-bind-try', path, path]);
-  return [
-    ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
-    ...['--setenv', 'PATH', '/usr/bin', '--setenv', 'HOME', '/job', '--ro-bind', '/usr', '/usr'],
-    ...['--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--symlink', 'usr/bin', '/bin'],
-    ...readOnly,
-    ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp', '--bind', join(folder, 'work'), '/job'],
-    ...['--chdir', '/job', '--cap-drop', 'ALL'],
-  ];
 }

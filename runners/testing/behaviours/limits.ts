@@ -50,6 +50,29 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
+    title: 'ends when it fills its folder, before the disk is full',
+    async verify(bed) {
+      const end = await bed.ended([
+        { do: 'fill', folder: 'out/deep', files: 80, text: 'x', times: 2 ** 20 },
+        { do: 'wait' },
+      ]);
+      expect(end).toMatchObject({
+        kind: 'engine-failed',
+        message: 'The engine filled its folder with more than 64 MiB.',
+      });
+    },
+  },
+  {
+    title: 'ends when it makes ever more files',
+    async verify(bed) {
+      const end = await bed.ended([{ do: 'fill', folder: 'out', files: 2500 }, { do: 'wait' }]);
+      expect(end).toMatchObject({
+        kind: 'engine-failed',
+        message: 'The engine filled its folder with more than 2000 files.',
+      });
+    },
+  },
+  {
     title: 'is a failure of the platform when the disk is full, with all that it had',
     missing: () => (mayMount() ? undefined : 'no small disk can be mounted here'),
     async verify(bed) {

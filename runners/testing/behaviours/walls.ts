@@ -51,4 +51,20 @@ export const walls: readonly Behaviour[] = [
       expect([outside, engine].filter((path) => existsSync(path))).toEqual([]);
     },
   },
+  {
+    title: 'keeps nothing in memory that only looks like a disk',
+    needs: 'walls',
+    async verify(bed) {
+      const spec = bed.spec([
+        { do: 'reach', writes: ['/written', '/dev/written', '/dev/shm/written'], port: 9 },
+        DONE,
+        EXIT,
+      ]);
+      expect(await (await bed.startSpec(spec)).end).toMatchObject({ kind: 'completed', counters: { written: 0 } });
+      // There is a place for passing files, which counts as the folder does.
+      const fill = { do: 'fill', folder: '/tmp/deep', files: 80, text: 'x', times: 2 ** 20 };
+      const end = await bed.ended([fill, { do: 'wait' }]);
+      expect(end.message).toBe('The engine filled its folder with more than 64 MiB.');
+    },
+  },
 ];

@@ -44,6 +44,11 @@ const actions = {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text.repeat(times));
   },
+  /** Many files with the same text. */
+  fill: ({ folder, files, text = '', times = 1 }) => {
+    mkdirSync(folder, { recursive: true });
+    for (let i = 0; i < files; i++) writeFileSync(`${folder}/${i}`, text.repeat(times));
+  },
   link: ({ path, target }) => {
     mkdirSync(dirname(path), { recursive: true });
     symlinkSync(target, path);
