@@ -1,14 +1,15 @@
 /** Real engines under the real workflow: what is metered, stored, parked, resumed, and what survives a killed worker. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
-import { attemptsOf, resultsOf, usageOfJob } from '../db/attempts';
-import { firstRow } from '../db/client';
+import { attemptsOf, disagreementsOfJobs, resultsOf, usageOfJob } from '../db/attempts';
+import { firstRow, rows } from '../db/client';
 import type { ObjectStore } from '../db/objectStore';
 import { packageRoot } from '../dev/root';
 import { addMilliseconds } from '../domain/instant';
+import { describeWith } from '../engines/testing/sandbox';
 import { createEmbeddedRunner } from '../runners/embedded';
 import { isAlive, readProcess } from '../runners/processes';
 import { SERVICES } from '../services';
@@ -374,6 +375,47 @@ describe('a compute worker that is killed in mid-run', () => {
       { attempt: 2, charged: true },
     ]);
     expect(usage[1]?.quantity).toBe('0.04');
+  });
+
+  // Skipped where bubblewrap or POV-Ray is not installed.
+  describeWith(['bwrap', 'povray'])('with an engine that can go on', () => {
+    it.each(['SIGKILL', 'SIGTERM'] as const)('by %s: the next worker goes on from there', async (signal) => {
+      const spender = await world.openSpender('100');
+      const first = startWorker();
+      const submitted = await world.submit({
+        spender,
+        expected: '5',
+        heartbeatSeconds: 2,
+        service: 'rendering',
+        rateCardVersion: 1,
+        dimensions: { quality: 'final', imageMegapixels: '0.12' },
+        parameters: { width: 400, height: 300, frames: 1, quality: 'final', samples: 9 },
+        route: { runner: 'sandbox', engine: 'povray' },
+        input: await readFile(join(packageRoot(), 'samples', 'hall.pov')),
+      });
+      await eventually('metered usage', async () => (await rated(submitted.jobId)) !== undefined);
+      first.kill(signal);
+      await once(first, 'exit');
+      startWorker();
+      expect(await submitted.handle.result()).toMatchObject({ state: 'settled', end: 'completed', charged: '1' });
+      const usage = (await usageOfJob(world.db, submitted.jobId)).filter(({ meter }) => meter === 'megapixels');
+      expect(usage.map(({ attempt, charged }) => ({ attempt, charged }))).toEqual([
+        { attempt: 1, charged: false },
+        { attempt: 2, charged: true },
+      ]);
+      expect(usage[1]?.quantity).toBe('0.12');
+      // What the second attempt said first is what it was given.
+      const [said] = await rows<{ quantity: bigint }>(
+        world.db,
+        `select quantity from usage_records
+         where job_id = ? and attempt = 2 and meter = 'megapixels'
+         order by seq`,
+        [submitted.jobId],
+      );
+      expect(Number(said?.quantity ?? 0) / 1e6).toBeGreaterThanOrEqual(Number(usage[0]?.quantity));
+      expect(await disagreementsOfJobs(world.db, [submitted.jobId])).toEqual(new Map());
+      expect(await readdir(join(world.folder, 'home', 'work', 'lost'))).toEqual([]);
+    });
   });
 
   function rated(jobId: string) {

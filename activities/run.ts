@@ -4,7 +4,7 @@
  * not charged.
  */
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure, Context, heartbeat } from '@temporalio/activity';
@@ -33,9 +33,11 @@ import type { Instant } from '../domain/instant';
 import type { ParkedFor, ReportedCost, RunReport } from '../domain/job';
 import type { JobEnd, ServiceRates } from '../domain/rateCard';
 import type { Usage } from '../domain/usage';
+import { leaveFolder } from '../runners/attemptFolder';
 import type { Run, RunEnd, Runner } from '../runners/runner';
 import type { Service } from '../services/service';
 import { type CombiningActivities, createCombiningActivities, resultNameOf } from './combineRuns';
+import { handOn, lostFolderOf } from './lostFolders';
 import { createMetering, type Metering } from './metering';
 import type { Slots } from './slots';
 
@@ -119,6 +121,7 @@ class AttemptRun {
   private saidParkedFor: ParkedFor | null = null;
   /** The reservation at which the workflow was last asked for more. */
   private askedAt: bigint | null = null;
+  private isLost = false;
   private readonly service: Service;
   private readonly metering: Metering;
 
@@ -146,17 +149,22 @@ class AttemptRun {
     const engine = engines.find(({ name }) => name === this.job.route?.engine) ?? engines[0];
     if (!engine) throw ApplicationFailure.nonRetryable(`service ${this.job.service} has no engine`, 'NoEngine');
     this.allowance = await allowanceOf(db, jobId, this.attempt);
-    if (await this.isRestart()) await this.tell({ kind: 'restarted', attempt: this.attempt });
+    const isRestart = await this.isRestart();
+    if (isRestart) await this.tell({ kind: 'restarted', attempt: this.attempt });
     await mkdir(workFolder, { recursive: true });
     // With our pid, so that a sweep knows whose it was, should we die before the run is recorded.
     const folder = await mkdtemp(join(workFolder, `${jobId}-${this.attempt}-${process.pid}-`));
     log.info({ jobId, attempt: this.attempt }, 'attempt starts');
+    const resumes = engine.onLostAttempt === 'resume';
+    const keptAs = resumes ? { keptAs: lostFolderOf(workFolder, jobId, this.runNumber) } : undefined;
     try {
+      if (keptAs && isRestart) await this.goOnFrom(keptAs.keptAs, folder);
       const run = await runner.start({
         jobId,
         attempt: this.attempt,
         engine,
         folder,
+        ...keptAs,
         inputPath: await store.pathOf(this.job.inputDigest),
         parameters: this.isOfSeveral ? { ...this.job.parameters, run: this.runNumber } : this.job.parameters,
         timeLimitMs: this.job.timeLimitSeconds * 1_000,
@@ -169,7 +177,18 @@ class AttemptRun {
         await run.stop(0);
       }
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      await leaveFolder({ folder, ...(this.isLost && keptAs) });
+    }
+  }
+
+  /** Puts what a lost attempt left before the engine. Whatever is wrong with it, the engine can start anew. */
+  private async goOnFrom(lost: string, folder: string): Promise<void> {
+    try {
+      // When its worker died and none has been started here since, its folder is still where it was.
+      await this.dependencies.runner.sweep();
+      await handOn(lost, folder);
+    } catch (error) {
+      this.dependencies.log.warn({ jobId: this.job.id, error }, 'a lost attempt could not be gone on from');
     }
   }
 
@@ -317,6 +336,7 @@ class AttemptRun {
       throw new CancelledFailure('the job was stopped');
     }
     await this.keep(end, 'lost');
+    this.isLost = true;
     throw ApplicationFailure.retryable(
       workerShutdown ? 'the worker is shutting down' : 'the attempt was lost',
       'AttemptLost',

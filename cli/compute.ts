@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createExternalBoard } from '../activities/externalBoard';
+import { forgetLostFolders } from '../activities/lostFolders';
 import { createRunActivities, type RunDependencies } from '../activities/run';
 import { createSlots, type Slots } from '../activities/slots';
 import { connect, type Db, isUnavailable } from '../db/client';
@@ -75,6 +76,7 @@ export async function serveCompute(config: Config): Promise<void> {
   };
   const runners = await runnersOf(config, workFolder, createExternalBoard({ db, store, now }));
   const workers: Worker[] = [];
+  await forgetLostFolders(workFolder);
   for (const offered of runners) {
     const { runner, slots } = offered;
     await runner.sweep();

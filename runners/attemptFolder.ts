@@ -1,7 +1,7 @@
-/** What a runner puts into the folder of an attempt before it starts, and takes from it when it has ended. */
+/** What a runner puts into the folder of an attempt before it starts, takes from it when it has ended, and leaves of it. */
 import { constants } from 'node:fs';
-import { chmod, copyFile, lstat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, copyFile, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { DeclaredResult } from './reports';
 import type { ResultFile, RunSpec } from './runner';
 
@@ -29,6 +29,18 @@ export async function collectResults(
     else results.push({ name: one.name, path, mediaType: one.mediaType });
   }
   return { results, missing };
+}
+
+/** Keeps the folder of a lost attempt for the next one to go on from, or removes it; none is left in its place. */
+export async function leaveFolder({ folder, keptAs }: Pick<RunSpec, 'folder' | 'keptAs'>): Promise<void> {
+  if (keptAs !== undefined) {
+    await mkdir(dirname(keptAs), { recursive: true });
+    await rm(keptAs, { recursive: true, force: true });
+    await rename(folder, keptAs).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+  await rm(folder, { recursive: true, force: true });
 }
 
 const RESULT_BYTES_MAX = 512 * 1024 * 1024;

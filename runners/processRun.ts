@@ -115,6 +115,7 @@ class ProcessRun implements Run {
       jobId: spec.jobId,
       attempt: spec.attempt,
       folder: spec.folder,
+      ...(spec.keptAs !== undefined && { keptAs: spec.keptAs }),
       cgroups: cgroup.folders,
     });
     this.#tree = new ProcessTree(this.#pid, cgroup);

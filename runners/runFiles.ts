@@ -6,14 +6,16 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { leaveFolder } from './attemptFolder';
 import { removeLeftCgroups, sweepCgroups } from './cgroups';
 import { isAlive, processSpace, readProcess } from './processes';
 import { ProcessTree } from './processTree';
+import type { RunSpec } from './runner';
 
 /** Writes the file of a run that just started and returns how to remove it. */
 export function recordRun(
   folder: string,
-  run: { pid: number; jobId: string; attempt: number; folder: string; cgroups: readonly string[] },
+  run: Pick<RunSpec, 'jobId' | 'attempt' | 'folder' | 'keptAs'> & { pid: number; cgroups: readonly string[] },
 ): () => void {
   const engine = readProcess(run.pid);
   const worker = readProcess(process.pid);
@@ -39,7 +41,7 @@ export function recordRun(
   };
 }
 
-/** Kills every run whose worker is dead, waits until none of its processes is left and removes what it worked in. */
+/** Kills every run whose worker is dead, waits until none of its processes is left, and removes what it worked in or keeps it. */
 export async function sweepRuns(folder: string): Promise<void> {
   const here = processSpace();
   for (const name of listFolder(folder)) {
@@ -53,7 +55,8 @@ export async function sweepRuns(folder: string): Promise<void> {
       await killRun(record);
       await removeLeftCgroups(record.cgroups ?? []);
     }
-    if (record.folder !== undefined) rmSync(record.folder, { recursive: true, force: true });
+    const { folder: left, keptAs } = record;
+    if (left !== undefined) await leaveFolder({ folder: left, ...(keptAs !== undefined && { keptAs }) });
     rmSync(path, { force: true });
   }
   await sweepCgroups();
@@ -79,6 +82,7 @@ const RunRecord = z.object({
   jobId: z.string(),
   attempt: z.int(),
   folder: z.string().optional(),
+  keptAs: z.string().optional(),
   cgroups: z.array(z.string()).readonly().optional(),
   worker: z.object({ pid: z.int(), startTime: z.string() }),
 });

@@ -7,8 +7,13 @@ export interface RunSpec {
   /** Counts from 1 per job. */
   readonly attempt: number;
   readonly engine: Engine;
-  /** A private, existing, empty folder for this attempt. The caller removes it after the run's end. */
+  /**
+   * A private, existing folder for this attempt, empty but for `earlier/`: the folder of a lost attempt, to go on from. The
+   * caller removes it after the run's end.
+   */
   readonly folder: string;
+  /** Where a sweep keeps the folder, should this worker die. Without it the folder is removed then. */
+  readonly keptAs?: string;
   /** The input file; the runner makes it visible to the engine as `<folder>/input`. */
   readonly inputPath: string;
   /** Validated parameters; the runner writes them to `<folder>/parameters.json`. */

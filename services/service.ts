@@ -30,7 +30,7 @@ export interface Engine {
   readonly main?: string;
   /** Commands of installed programs that it drives, which run in a sandbox; none when the engine is all there is. */
   readonly programs?: readonly string[];
-  /** What happens to an attempt that was lost. */
+  /** What the attempt after a lost one does: all of it again, or goes on from what the lost one left in its folder. */
   readonly onLostAttempt: 'restart' | 'resume';
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { zip } from '../../dev/samples/zip';
@@ -206,7 +206,14 @@ describeWith(['bwrap', 'povray'])('the driver of POV-Ray', () => {
       const lines = '#fopen F "/tmp/holdfast-povray-mark" write\n#write (F, "x")\n';
       const engine = startEngine('povray', HEAD + lines, { width: 32, height: 24 });
       expect((await engine.end).last.type).toBe('done');
-      expect(readdirSync(engine.folder).sort()).toEqual(['input', 'out', 'parameters.json', 'tmp', 'work']);
+      expect(readdirSync(engine.folder).sort()).toEqual([
+        'input',
+        'out',
+        'parameters.json',
+        'pictures.json',
+        'tmp',
+        'work',
+      ]);
       expect(existsSync('/tmp/holdfast-povray-mark')).toBe(false);
     });
 
@@ -276,6 +283,81 @@ describeWith(['bwrap', 'povray'])('the driver of POV-Ray', () => {
     });
   });
 
+  describe('after a lost attempt', () => {
+    const SIZE = { width: 256, height: 192, samples: 4 };
+    const PIXELS = 256 * 192;
+
+    it('continues its picture, counts all of it, and agrees with POV-Ray, however often it was lost', async () => {
+      const first = startEngine('povray', SLOW, SIZE);
+      const before = await lose(first, 'SIGKILL', 0.1);
+      const second = startEngine('povray', SLOW, SIZE, first);
+      const then = await lose(second, 'SIGTERM', before + 0.1);
+      const { last, reports } = await startEngine('povray', SLOW, SIZE, second).end;
+      expect(last).toMatchObject({ type: 'done', counters: { pixels: PIXELS, samples: 4 * PIXELS } });
+      expect(last.statistics).toEqual(last.counters);
+      expect(fallsIn(reports)).toEqual([]);
+      // The first report comes before anything is known.
+      const [fraction = 0] = reports.map((report) => report.fraction ?? 0).filter((one) => one > 0);
+      expect(fraction).toBeGreaterThanOrEqual(then);
+    });
+
+    it('shows the same as a picture that was never lost', async () => {
+      const sharp = SLOW.replace('jitter', '');
+      const size = { width: 320, height: 240, samples: 1 };
+      const whole = startEngine('povray', sharp, size);
+      const lost = startEngine('povray', sharp, size);
+      await lose(lost, 'SIGKILL', 0.2);
+      const resumed = startEngine('povray', sharp, size, lost);
+      expect((await resumed.end).last.counters.samples).toBe(320 * 240);
+      await whole.end;
+      expect(pictureOf(resumed, 'image.png').data.equals(pictureOf(whole, 'image.png').data)).toBe(true);
+      expect(readdirSync(resumed.folder)).not.toContain('earlier');
+    });
+
+    it('keeps the pictures of an animation that are done', async () => {
+      const film = { width: 160, height: 120, frames: 5, samples: 4 };
+      const lost = startEngine('povray', SLOW, film);
+      await lost.until(({ name }) => name === 'frame-0002.png');
+      lost.child.kill('SIGKILL');
+      const { rays = 0 } = (await lost.end).reports.findLast(({ counters }) => counters)?.counters ?? {};
+      const done = pictureOf(lost, 'frame-0002.png');
+      const resumed = startEngine('povray', SLOW, film, lost);
+      const { last } = await resumed.end;
+      expect(last).toMatchObject({ type: 'done', counters: { pixels: 5 * 19_200, samples: 20 * 19_200 } });
+      expect(last.statistics).toEqual(last.counters);
+      expect(last.counters.rays).toBeGreaterThan(rays);
+      expect(pictureOf(resumed, 'frame-0002.png').data.equals(done.data)).toBe(true);
+      expect(JSON.parse(textOf(resumed, 'render.json'))).toMatchObject({ pictures: 5, pixels: 5 * 19_200 });
+    });
+
+    it.each([
+      ['a state file that is none', (folder: string) => writeFileSync(join(folder, 'work', 'image.pov-state'), 'no')],
+      ['nothing but its folder', (folder: string) => rmSync(join(folder, 'work'), { recursive: true })],
+    ])('that left %s, it starts anew', async (_, spoil) => {
+      const lost = startEngine('povray', SLOW, SIZE);
+      await lose(lost, 'SIGKILL', 0.1);
+      spoil(lost.folder);
+      const { last } = await startEngine('povray', SLOW, SIZE, lost).end;
+      expect(last).toMatchObject({ type: 'done', counters: { pixels: PIXELS, samples: 4 * PIXELS } });
+      expect(last.statistics).toEqual(last.counters);
+    });
+
+    it('renders a picture again that the disk did not keep whole', async () => {
+      const film = { width: 64, height: 48, frames: 8, samples: 1 };
+      const lost = startEngine('povray', HALVES, film);
+      await lost.until(({ name }) => name === 'frame-0003.png');
+      lost.child.kill('SIGKILL');
+      await lost.end;
+      truncateSync(join(lost.folder, 'out', 'frame-0002.png'), 100);
+      const resumed = startEngine('povray', HALVES, film, lost);
+      expect((await resumed.end).last).toMatchObject({
+        type: 'done',
+        counters: { pixels: 8 * 3072, rays: 8 * 3072 },
+      });
+      expect(borderOf(pictureOf(resumed, 'frame-0002.png'))).toBeGreaterThan(30);
+    });
+  });
+
   it('ends at once, POV-Ray too, when nobody watches any more', async () => {
     const engine = startEngine('povray', SLOW, { width: 400, height: 300, quality: 'final' });
     await engine.until(({ counters }) => (counters?.pixels ?? 0) > 0);
@@ -297,6 +379,15 @@ async function stop(engine: DrivenEngine) {
   const from = performance.now();
   engine.child.kill('SIGTERM');
   return { ...(await engine.end), tookMs: performance.now() - from };
+}
+
+/** Ends an engine in mid-picture, and tells how far it was. */
+async function lose(engine: DrivenEngine, signal: NodeJS.Signals, from: number): Promise<number> {
+  await engine.until(({ fraction = 0 }) => fraction > from);
+  engine.child.kill(signal);
+  const { last } = await engine.end;
+  if (last.type === 'done') throw new Error('it was done before it could be lost');
+  return last.fraction ?? from;
 }
 
 /** A number of reports later, four of which come in a second. */

@@ -1,7 +1,7 @@
 /** Runs an engine as a runner would, for its tests: compiled, in a folder of its own, with a sandbox. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,9 +33,15 @@ export interface DrivenEngine {
 
 const driven: DrivenEngine[] = [];
 
-/** Starts an engine on an input. */
-export function startEngine(name: string, input: string | Uint8Array, parameters: object = {}): DrivenEngine {
+/** Starts an engine on an input, to go on from where one was lost if that is given, whose folder it gets. */
+export function startEngine(
+  name: string,
+  input: string | Uint8Array,
+  parameters: object = {},
+  lost?: DrivenEngine,
+): DrivenEngine {
   const folder = mkdtempSync(join(tmpdir(), `holdfast-${name}-`));
+  if (lost) renameSync(lost.folder, join(folder, 'earlier'));
   writeFileSync(join(folder, 'input'), input, { mode: 0o444 });
   writeFileSync(join(folder, 'parameters.json'), JSON.stringify(parameters));
   const program = join(__dirname, '..', '..', 'dist', 'engines', name, 'main.js');

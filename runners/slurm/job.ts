@@ -62,7 +62,9 @@ class Attempt {
   }
 
   async #compute(): Promise<RunEnd> {
-    const { spec, enginesFolder, processesMax, folderLimits } = this.order;
+    // Whether its folder is kept is for the worker's sweep to say, which sees how the job in Slurm ended.
+    const { keptAs, ...spec } = this.order.spec;
+    const { enginesFolder, processesMax, folderLimits } = this.order;
     const create = (await canSandbox()) ? createSandboxRunner : createEmbeddedRunner;
     const runner = create({ enginesFolder, workFolder: join(this.folder.path, 'node'), processesMax, folderLimits });
     // What jobs left on this node that were killed without mercy.

@@ -26,6 +26,7 @@ const Order = z.object({
     attempt: z.int(),
     engine: z.looseObject({ name: z.string(), onLostAttempt: z.enum(['restart', 'resume']) }),
     folder: z.string(),
+    keptAs: z.string().optional(),
     inputPath: z.string(),
     parameters: z.unknown(),
     timeLimitMs: z.number(),

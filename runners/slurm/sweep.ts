@@ -2,6 +2,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { leaveFolder } from '../attemptFolder';
 import { type SlurmClient, SlurmRefusal } from './client';
 import { JobFolder } from './jobFolder';
 import { isOver } from './states';
@@ -42,7 +43,7 @@ async function sweepJob(client: SlurmClient, jobsFolder: string, folder: JobFold
     await delay(LOOK_EVERY_MS);
   }
   if (!isEnded) return;
-  await rm(order.spec.folder, { recursive: true, force: true });
+  await leaveFolder(order.spec);
   await folder.remove();
   await rm(order.beatPath, { force: true });
 }

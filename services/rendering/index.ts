@@ -103,7 +103,7 @@ export const service: Service<RenderingParameters, SceneFacts> = {
   ],
   engines: [
     { name: 'render', onLostAttempt: 'restart' },
-    { name: 'povray', programs: ['povray'], onLostAttempt: 'restart' },
+    { name: 'povray', programs: ['povray'], onLostAttempt: 'resume' },
   ],
   inspect: async (input) => (await inspectPovray(input)) ?? inspectGltf(input, INPUT_BYTES_MAX),
   enginesFor: ({ kind }) => (kind === 'povray' ? ['povray'] : ['render']),

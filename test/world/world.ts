@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Client, isGrpcServiceError, type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
 import {
   DefaultLogger,
   GracefulShutdownPeriodExpiredError,
@@ -41,6 +40,7 @@ import { addMilliseconds, type Instant, instantOfMilliseconds } from '../../doma
 import type { RunReport } from '../../domain/job';
 import { jobWorkflowId } from '../../domain/job';
 import { sharedLotLife } from '../../domain/lots';
+import { type Route, taskQueueOf } from '../../domain/route';
 import type { job } from '../../workflows/job';
 import {
   CONTRACTS_TASK_QUEUE,
@@ -52,6 +52,7 @@ import {
 } from '../../workflows/messages';
 import { idOf } from '../builders/ids';
 import { bundlePath } from './bundle';
+import { failedTasksOf } from './failedTasks';
 import { openNamespace } from './namespace';
 import { type ServerProxy, startProxy } from './proxy';
 import { CARD, CARD_VERSION } from './rates';
@@ -59,7 +60,6 @@ import { createScriptedRun, type Script } from './scripts';
 
 /** The code of gRPC. */
 const NOT_FOUND = 5;
-const UNHANDLED_COMMAND = temporal.api.enums.v1.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND;
 const DAY_MS = 86_400_000;
 const INPUT = 'an input\n';
 
@@ -85,6 +85,8 @@ export interface Order {
   readonly timeLimitSeconds?: number;
   /** One when absent. */
   readonly runs?: number;
+  /** Where it runs, if not on the first engine of its service. */
+  readonly route?: Route;
   readonly heartbeatSeconds?: number;
   readonly parkedGraceSeconds?: number;
   /** How long ago the job was submitted. */
@@ -281,7 +283,7 @@ export class World {
       timeLimitSeconds,
       comment: '',
       project: null,
-      route: null,
+      route: order.route ?? null,
       runs: order.runs ?? 1,
       submittedAt: addMilliseconds(now(), -(order.submittedAgoMs ?? 0)),
     });
@@ -300,6 +302,7 @@ export class World {
         heartbeatSeconds: order.heartbeatSeconds ?? 5,
         parkedGraceSeconds: order.parkedGraceSeconds ?? 86_400,
         ...(order.runs !== undefined && { runs: order.runs }),
+        ...(order.route && { taskQueue: taskQueueOf(order.route, [order.route.engine]) }),
       },
     };
     const handle = this.client.workflow.getHandle<typeof job>(jobWorkflowId(jobId));
@@ -368,12 +371,7 @@ export class World {
     const found: string[] = [];
     for (const handle of this.submitted.splice(0)) {
       try {
-        const { events } = await handle.fetchHistory();
-        for (const { workflowTaskFailedEventAttributes: failed } of events ?? []) {
-          // A message that came while a workflow was about to end is dealt with first: that is no fault.
-          if (failed && failed.cause !== UNHANDLED_COMMAND)
-            found.push(`a task of ${handle.workflowId} failed: ${failed.failure?.message}`);
-        }
+        found.push(...(await failedTasksOf(handle)));
       } catch (error) {
         // A job whose workflow never started.
         if (!isGrpcServiceError(error) || error.code !== NOT_FOUND) throw error;

@@ -1,9 +1,10 @@
 /** What becomes of a run that is stopped, suspended, or whose worker dies. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RunSpec } from '../../runner';
 import { alive, type Bed, DONE, declare, EXIT, STOPPED, STOPS, type Step, until } from '../bed';
 import type { Behaviour, Capability } from '../behaviour';
 
@@ -105,6 +106,22 @@ export const stopping: readonly Behaviour[] = [
   afterDeath('running', 'run', { do: 'child', program: IDLE, leaves: false }),
   afterDeath('suspended', 'suspend', { do: 'child', program: IDLE, leaves: false }),
   afterDeath('running, even what left it', 'run', { do: 'daemon' }, 'contains'),
+  {
+    title: 'keeps the folder of an engine that can go on when its worker was killed, once another swept',
+    needs: 'owns',
+    async verify(bed) {
+      const keptAs = join(bed.workFolder, 'lost', 'folder');
+      const spec = { ...bed.spec([{ do: 'file', path: 'out/part.txt', text: 'half' }, { do: 'work' }]), keptAs };
+      // Of an attempt before; only what the last one left is of use.
+      mkdirSync(join(keptAs, 'old'), { recursive: true });
+      await killWorkerOf(bed, spec, 'run', 2);
+      await bed.sweep();
+      expect(alive(spec)).toEqual([]);
+      expect(readFileSync(join(keptAs, 'out', 'part.txt'), 'utf8')).toBe('half');
+      expect(existsSync(join(keptAs, 'old'))).toBe(false);
+      expect(existsSync(spec.folder)).toBe(false);
+    },
+  },
 ];
 
 /** The engine takes no notice that its watcher is gone. */
@@ -114,18 +131,23 @@ function afterDeath(what: string, mode: string, other: Step, needs: Capability =
     needs,
     async verify(bed: Bed) {
       const spec = bed.spec([other, { do: 'work' }], { outlivesItsWatcher: true });
-      const { enginesFolder, workFolder } = bed.place;
-      const [program = '', ...first] = bed.host;
-      const args = [program, ...first, enginesFolder, workFolder, JSON.stringify(spec), mode];
-      const host = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-      await once(host.stdout, 'data');
       // The engine, what it started, and the worker, whose command line holds all of it.
-      await until(() => alive(spec).length === 3);
-      host.kill('SIGKILL');
-      await once(host, 'exit');
+      await killWorkerOf(bed, spec, mode, 3);
       await bed.sweep();
       // The kernel takes a namespace down a moment after its first process.
       await until(() => alive(spec).length === 0);
     },
   };
+}
+
+/** Has a worker of its own start a run, and kills it when so many processes are there. */
+async function killWorkerOf(bed: Bed, spec: RunSpec, mode: string, processes: number): Promise<void> {
+  const { enginesFolder, workFolder } = bed.place;
+  const [program = '', ...first] = bed.host;
+  const args = [program, ...first, enginesFolder, workFolder, JSON.stringify(spec), mode];
+  const host = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(host.stdout, 'data');
+  await until(() => alive(spec).length === processes);
+  host.kill('SIGKILL');
+  await once(host, 'exit');
 }
