@@ -90,6 +90,8 @@ export interface TestApi {
   readonly store: ObjectStore;
   /** What the API takes for the present, as a distance from the real one. */
   readonly clock: { aheadMs: number };
+  /** What a test may change for the jobs that it submits. */
+  readonly settings: { parkedGraceSeconds: number };
   readonly client: Client;
   /** Asks and compares the answer with what the route says it answers. */
   ask(method: string, path: string, ask?: Ask): Promise<Heard>;
@@ -143,6 +145,13 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
   ends.push(() => connection.close());
   const objects = join(folder, 'objects');
   const clock = { aheadMs: 0 };
+  const settings = {
+    inputBytesMax: INPUT_BYTES_MAX,
+    heartbeatSeconds: 5,
+    parkedGraceSeconds: options.parkedGraceSeconds ?? 60,
+    refundApprovalAbove: options.refundApprovalAbove ?? parseCredits('1000'),
+    temporalUiUrl: 'http://127.0.0.1:8233',
+  };
   const dependencies: ApiDependencies = {
     db,
     ledger,
@@ -151,13 +160,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     workflows: options.workflows?.(temporalWorkflows(client)) ?? temporalWorkflows(client),
     now: () => instantOfMilliseconds(Date.now() + clock.aheadMs),
     log: pino({ level: process.env.HOLDFAST_LOG_LEVEL ?? 'silent' }),
-    settings: {
-      inputBytesMax: INPUT_BYTES_MAX,
-      heartbeatSeconds: 5,
-      parkedGraceSeconds: options.parkedGraceSeconds ?? 60,
-      refundApprovalAbove: options.refundApprovalAbove ?? parseCredits('1000'),
-      temporalUiUrl: 'http://127.0.0.1:8233',
-    },
+    settings,
   };
   const server = createServer(createApp(dependencies));
   server.listen(0, '127.0.0.1');
@@ -237,6 +240,7 @@ export async function startApi(options: StartApi = {}): Promise<TestApi> {
     ledger: database.ledger,
     keys,
     clock,
+    settings,
     store: dependencies.store,
     client,
     ask,
