@@ -34,10 +34,10 @@ describe('what a lost attempt left', () => {
   });
 
   it('is what it was given itself, when it was lost before its engine took that', async () => {
-    leave('earlier/work/state');
+    leave('earlier/out/half');
     leave('parameters.json');
     await handOn(lost, next);
-    expect(readdirSync(join(next, 'earlier'))).toEqual(['work']);
+    expect(readdirSync(join(next, 'earlier'))).toEqual(['out']);
     expect(existsSync(lost)).toBe(false);
   });
 

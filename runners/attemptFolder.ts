@@ -1,5 +1,5 @@
 /** What a runner puts into the folder of an attempt before it starts, takes from it when it has ended, and leaves of it. */
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { chmod, copyFile, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { DeclaredResult } from './reports';
@@ -33,14 +33,12 @@ export async function collectResults(
 
 /** Keeps the folder of a lost attempt for the next one to go on from, or removes it; none is left in its place. */
 export async function leaveFolder({ folder, keptAs }: Pick<RunSpec, 'folder' | 'keptAs'>): Promise<void> {
-  if (keptAs !== undefined) {
-    await mkdir(dirname(keptAs), { recursive: true });
-    await rm(keptAs, { recursive: true, force: true });
-    await rename(folder, keptAs).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
-  }
-  await rm(folder, { recursive: true, force: true });
+  if (keptAs === undefined) return rm(folder, { recursive: true, force: true });
+  // A sweep that died after this is done again: what is kept by then must stay.
+  if (!existsSync(folder)) return;
+  await mkdir(dirname(keptAs), { recursive: true });
+  await rm(keptAs, { recursive: true, force: true });
+  await rename(folder, keptAs);
 }
 
 const RESULT_BYTES_MAX = 512 * 1024 * 1024;

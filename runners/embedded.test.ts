@@ -5,24 +5,19 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Engine } from '../services/service';
 import { createEmbeddedRunner } from './embedded';
 import { isAlive, readProcess } from './processes';
 import type { Run, RunSpec } from './runner';
+import { DONE, EXIT, STOPS, type Step, scriptedSpec, until } from './testing/bed';
 
 jest.setTimeout(60_000);
 const linux = process.platform === 'linux';
 const onLinux = linux ? it : it.skip;
 
 const enginesFolder = join(__dirname, 'testing');
-const DONE = { do: 'report', report: { type: 'done', counters: {} } };
-const STOPPED = { do: 'report', report: { type: 'stopped', counters: {} } };
-const EXIT = { do: 'exit', code: 0 };
-const STOPS = { do: 'onTerm', steps: [STOPPED, EXIT] };
 
 let workFolder: string;
 let runs: Run[];
-let started = 0;
 
 beforeEach(() => {
   workFolder = mkdtempSync(join(tmpdir(), 'holdfast-runner-'));
@@ -93,7 +88,9 @@ describe('the death of a worker', () => {
     ['a suspended', 'suspend'],
   ])('leaves %s engine to the next sweep, children included', async (_, mode) => {
     const program = 'setInterval(() => {}, 1000)';
-    const spec = makeSpec([{ do: 'child', program, leaves: false }, { do: 'work' }], { outlivesItsWatcher: true });
+    const spec = scriptedSpec(workFolder, [{ do: 'child', program, leaves: false }, { do: 'work' }], {
+      outlivesItsWatcher: true,
+    });
     const host = startHost(spec, mode);
     const [line] = (await once(host.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
     const child = JSON.parse(line.toString()).child as number;
@@ -113,7 +110,7 @@ describe('the death of a worker', () => {
   });
 
   onLinux('ends an engine that keeps to the protocol at once', async () => {
-    const host = startHost(makeSpec([{ do: 'work' }]), 'run');
+    const host = startHost(scriptedSpec(workFolder, [{ do: 'work' }]), 'run');
     await once(host.stdout as NodeJS.ReadableStream, 'data');
     const engine = enginePid();
     host.kill('SIGKILL');
@@ -146,35 +143,14 @@ describe('the death of a worker', () => {
   });
 });
 
-function makeSpec(
-  steps: readonly object[],
-  changes: Partial<RunSpec> & { outlivesItsWatcher?: boolean } = {},
-): RunSpec {
-  const { outlivesItsWatcher = false, ...others } = changes;
-  const folder = mkdtempSync(join(workFolder, 'attempt-'));
-  const inputPath = join(workFolder, 'stored-input');
-  writeFileSync(inputPath, 'the input');
-  return {
-    jobId: `job-${++started}`,
-    attempt: 1,
-    engine: engine('scripted'),
-    folder,
-    inputPath,
-    parameters: { steps, outlivesItsWatcher },
-    timeLimitMs: 60_000,
-    memoryBytesMax: 1024 * 2 ** 20,
-    ...others,
-  };
-}
-
-async function start(steps: readonly object[], changes: Partial<RunSpec> = {}): Promise<Run> {
-  const run = await createEmbeddedRunner({ enginesFolder, workFolder }).start(makeSpec(steps, changes));
+async function start(steps: readonly Step[], changes: Partial<RunSpec> = {}): Promise<Run> {
+  const run = await createEmbeddedRunner({ enginesFolder, workFolder }).start(scriptedSpec(workFolder, steps, changes));
   runs.push(run);
   return run;
 }
 
 /** A run that was prepared by `steps` and is now busy. */
-async function working(steps: readonly object[], changes: Partial<RunSpec> = {}): Promise<Run> {
+async function working(steps: readonly Step[], changes: Partial<RunSpec> = {}): Promise<Run> {
   const run = await start([...steps, { do: 'work' }], changes);
   await until(() => (run.snapshot().counters.rounds ?? 0) > 0);
   return run;
@@ -190,15 +166,4 @@ function startHost(spec: RunSpec, mode: string): ChildProcess {
 /** The pid of the one run that is recorded. */
 function enginePid(): number {
   return Number.parseInt(readdirSync(join(workFolder, 'runs')).find((name) => name.endsWith('.json')) ?? '', 10);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const giveUpAt = Date.now() + 20_000; !condition(); ) {
-    if (Date.now() > giveUpAt) throw new Error('waited for 20 s in vain');
-    await delay(10);
-  }
-}
-
-function engine(name: string): Engine {
-  return { name, onLostAttempt: 'restart' };
 }

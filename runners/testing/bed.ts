@@ -50,22 +50,8 @@ export class Bed {
     readonly host: readonly string[] = [],
   ) {}
 
-  /** An attempt of the scripted engine; its processes are found by its `jobId`, as {@link Bed.alive} does. */
-  spec(steps: readonly Step[], { outlivesItsWatcher = false, ...changes }: Changes = {}): RunSpec {
-    const jobId = `hf-${process.pid}-${++made}`;
-    const inputPath = join(this.workFolder, 'stored-input');
-    writeFileSync(inputPath, 'the input');
-    return {
-      jobId,
-      attempt: 1,
-      engine: { name: 'scripted', onLostAttempt: 'restart' },
-      folder: mkdtempSync(join(this.workFolder, 'attempt-')),
-      inputPath,
-      parameters: { steps, outlivesItsWatcher, title: jobId },
-      timeLimitMs: 60_000,
-      memoryBytesMax: 1024 * 2 ** 20,
-      ...changes,
-    };
+  spec(steps: readonly Step[], changes: Changes = {}): RunSpec {
+    return scriptedSpec(this.workFolder, steps, changes);
   }
 
   async start(steps: readonly Step[], changes: Changes = {}): Promise<Run> {
@@ -107,6 +93,28 @@ export class Bed {
     this.#made ??= await this.create(this.place);
     return this.#made;
   }
+}
+
+/** An attempt of the scripted engine; its processes are found by its `jobId`, as {@link alive} does. */
+export function scriptedSpec(
+  workFolder: string,
+  steps: readonly Step[],
+  { outlivesItsWatcher = false, ...changes }: Changes = {},
+): RunSpec {
+  const jobId = `hf-${process.pid}-${++made}`;
+  const inputPath = join(workFolder, 'stored-input');
+  writeFileSync(inputPath, 'the input');
+  return {
+    jobId,
+    attempt: 1,
+    engine: { name: 'scripted', onLostAttempt: 'restart' },
+    folder: mkdtempSync(join(workFolder, 'attempt-')),
+    inputPath,
+    parameters: { steps, outlivesItsWatcher, title: jobId },
+    timeLimitMs: 60_000,
+    memoryBytesMax: 1024 * 2 ** 20,
+    ...changes,
+  };
 }
 
 /** The processes of an attempt, in whatever namespace: they carry the id of its job in their command line. */

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { leaveFolder } from '../../attemptFolder';
 import type { RunSpec } from '../../runner';
 import { alive, type Bed, DONE, declare, EXIT, STOPPED, STOPS, type Step, until } from '../bed';
 import type { Behaviour, Capability } from '../behaviour';
@@ -116,6 +117,7 @@ export const stopping: readonly Behaviour[] = [
       mkdirSync(join(keptAs, 'old'), { recursive: true });
       await killWorkerOf(bed, spec, 'run', 2);
       await bed.sweep();
+      await leaveFolder(spec);
       expect(alive(spec)).toEqual([]);
       expect(readFileSync(join(keptAs, 'out', 'part.txt'), 'utf8')).toBe('half');
       expect(existsSync(join(keptAs, 'old'))).toBe(false);
