@@ -388,8 +388,8 @@ describe('a compute worker that is killed in mid-run', () => {
         heartbeatSeconds: 2,
         service: 'rendering',
         rateCardVersion: 1,
-        dimensions: { quality: 'final', imageMegapixels: '0.12' },
-        parameters: { width: 400, height: 300, frames: 1, quality: 'final', samples: 9 },
+        dimensions: { quality: 'final', imageMegapixels: '0.4' },
+        parameters: { width: 800, height: 500, frames: 1, quality: 'final', samples: 25 },
         route: { runner: 'sandbox', engine: 'povray' },
         input: await readFile(join(packageRoot(), 'samples', 'hall.pov')),
       });
@@ -403,7 +403,7 @@ describe('a compute worker that is killed in mid-run', () => {
         { attempt: 1, charged: false },
         { attempt: 2, charged: true },
       ]);
-      expect(usage[1]?.quantity).toBe('0.12');
+      expect(usage[1]?.quantity).toBe('0.4');
       // What the second attempt said first is what it was given.
       const [said] = await rows<{ quantity: bigint }>(
         world.db,
